@@ -1,0 +1,164 @@
+"""A manifest as written, with its defaults filled in. Frozen values; nothing here touches a disk.
+
+Paths are absolute. A field is ``None`` where the user said nothing and the builder's own default holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.digest import Digest
+    from pipeline.precision import Precision
+    from pipeline.targets import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place in the manifest; ``line`` and ``column`` count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class ShapeRange:
+    """The shapes that one input may take in one profile: ``min <= opt <= max``, dimension by dimension."""
+
+    min: tuple[int, ...]
+    opt: tuple[int, ...]
+    max: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """An optimization profile: input name -> its shapes, in the order of the manifest."""
+
+    shapes: tuple[tuple[str, ShapeRange], ...]
+    location: Location = field(compare=False)
+
+
+class CalibrationMethod(str, Enum):
+    """How a tensor's range is chosen from the values seen."""
+
+    ENTROPY = "entropy"
+    MINMAX = "minmax"
+    PERCENTILE = "percentile"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """Where INT8 ranges come from. ``data`` is one ``.npz``, one ``.npy`` or a folder of them."""
+
+    data: Path
+    samples: int | None = None
+    """Use the first so many samples; all where ``None``."""
+    batch_size: int = 8
+    method: CalibrationMethod = CalibrationMethod.ENTROPY
+    percentile: float = 99.99
+    """Share of absolute values kept, in percent; only read by ``percentile``."""
+    location: Location = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildSettings:
+    """What is asked of the builder. ``None`` leaves the builder's default."""
+
+    optimization_level: int | None = None
+    workspace_mib: int | None = None
+    timeout_s: float = 3600.0
+    sparsity: bool = False
+    version_compatible: bool = False
+    hardware_compatibility: str = "none"
+    """``none``, ``ampere+`` or ``same-compute-capability``."""
+    refit: bool = False
+    strip_weights: bool = False
+    plugins: tuple[Path, ...] = ()
+    profiling_verbosity: str = "layer-names"
+    """``none``, ``layer-names`` or ``detailed``."""
+    layer_precisions: tuple[tuple[str, Precision], ...] = ()
+    """Glob over ONNX node names -> the lowest precision that these nodes may run in (``fp32`` or ``fp16``)."""
+
+
+class Metric(str, Enum):
+    """How an engine's outputs are compared with the original model's.
+
+    ``top1-drop`` is in percentage points of labelled accuracy lost; ``cosine`` is the smallest cosine similarity
+    of any sample; ``max-absolute-error`` and ``max-relative-error`` are the largest of any element, the latter
+    relative to the largest magnitude of the reference output.
+    """
+
+    TOP1_DROP = "top1-drop"
+    COSINE = "cosine"
+    MAX_ABSOLUTE_ERROR = "max-absolute-error"
+    MAX_RELATIVE_ERROR = "max-relative-error"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """A limit on one metric for one precision. ``cosine`` must be at least ``limit``, all others at most."""
+
+    metric: Metric
+    precision: Precision
+    limit: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracy:
+    """Evaluation data and what may be lost on it."""
+
+    data: Path
+    labels: Path | None = None
+    """``.npy`` of integers, one per sample; needed by ``top1-drop``."""
+    samples: int | None = None
+    tolerances: tuple[Tolerance, ...]
+    """One per metric and precision; defaults (documented in the schema) are filled in."""
+    location: Location = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budgets:
+    """What a change may cost before the run fails."""
+
+    engine_size_mib: float | None = None
+    build_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """One model and all that is to be done with it."""
+
+    name: str
+    onnx: Path
+    sha256: Digest | None
+    profiles: tuple[Profile, ...]
+    targets: tuple[Target, ...]
+    precisions: tuple[Precision, ...]
+    calibration: Calibration | None
+    build: BuildSettings
+    accuracy: Accuracy | None
+    budgets: Budgets
+    location: Location = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A whole manifest."""
+
+    path: Path
+    version: int
+    models: tuple[ModelSpec, ...]

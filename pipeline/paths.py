@@ -1,0 +1,60 @@
+"""Paths that come from foreign text, and files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class OutsideFolderError(ValueError):
+    """A path leads out of the folder that it must stay in."""
+
+
+def contained(folder: Path, relative: str) -> Path:
+    """``folder / relative``, refused when it is absolute, climbs out, or passes through any link.
+
+    ``folder`` itself may be reached through links. The file need not exist. A regular file with more than one
+    hard link is refused too: it may be a name for a file that lies elsewhere (``onnx/docs/security.md``).
+    """
+    pure = PurePosixPath(relative)
+    if pure.is_absolute() or not pure.parts or ".." in pure.parts or "\0" in relative or "\\" in relative:
+        raise OutsideFolderError(f"{relative!r} must be a relative path below {folder}")
+    path = folder
+    for part in pure.parts:
+        path = path / part
+        if path.is_symlink():
+            raise OutsideFolderError(f"{path} is a symbolic link")
+    if path.is_file() and path.stat().st_nlink > 1:
+        raise OutsideFolderError(f"{path} has more than one hard link")
+    return path
+
+
+@contextlib.contextmanager
+def written_atomically(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file that becomes ``path`` when the block ends well, and vanishes when it does not.
+
+    The bytes reach the disk before the name does, so that a crash leaves either the old file or the new one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(6)}.tmp"
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_bytes_atomically(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` as ``written_atomically`` does."""
+    with written_atomically(path) as file:
+        file.write(data)
