@@ -123,7 +123,7 @@ class PublishError(PipelineError):
     exit_code = 10
 
 
-class Cancelled(PipelineError):
+class Cancelled(PipelineError):  # noqa: N818  a decision of the user, not an error
     """A signal ended the run."""
 
     exit_code = 130

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.digest import Digest, digest_from_json
+from pipeline.digest import Digest, canonical_json, digest_from_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,9 @@ class Key:
         return tuple(
             Difference(name, before.get(name), after.get(name))
             for name in names
-            if (name in before) != (name in after) or before.get(name) != after.get(name)
+            # As JSON, because Python takes 1, 1.0 and True for equal where the digest does not.
+            if (name in before) != (name in after)
+            or canonical_json(before.get(name)) != canonical_json(after.get(name))
         )
 
 

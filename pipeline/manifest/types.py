@@ -75,6 +75,8 @@ class Calibration:
 class BuildSettings:
     """What is asked of the builder. ``None`` leaves the builder's default."""
 
+    typing: str = "strong"
+    """``strong``: precision is prepared in the model; ``weak``: it is asked of the builder."""
     optimization_level: int | None = None
     workspace_mib: int | None = None
     timeout_s: float = 3600.0

@@ -1,0 +1,204 @@
+"""Obtaining an artefact: from the cache where it is there and sound, else from a child process, once per run.
+
+Everything that takes long goes through here: model facts, calibration tables, typed models, engines and accuracy
+checks. So each of them is looked up before it is made, and kept as soon as it is made.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from pipeline.cache.content import CacheLookup, Hit, Miss, Rejected
+from pipeline.errors import ModelError
+from pipeline.paths import write_bytes_atomically
+from pipeline.plan import previous_s_from_lookup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from pipeline.cache.content import ContentCache
+    from pipeline.child.supervisor import RunTask
+    from pipeline.digest import Digest
+    from pipeline.keys import Key
+    from pipeline.publish.progress import Progress
+    from pipeline.slots import Slots
+
+OUTCOME_FILE = "outcome.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How to make one artefact, and what it is called.
+
+    ``request`` is called only when it must be made, and may obtain other artefacts. ``files`` names the task's
+    output files that belong to the artefact. ``faults`` looks at a cached artefact's files and says what is wrong
+    with them. ``unchanged`` says, after the work, whether the user's files are still those that the key names.
+    """
+
+    key: Key
+    subject: str
+    task: str
+    stage: str
+    request: Callable[[], Mapping[str, Any]]
+    files: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda outcome: ()  # noqa: ARG005
+    faults: Callable[[Mapping[str, Path], Mapping[str, Any]], tuple[str, ...]] = lambda files, outcome: ()  # noqa: ARG005
+    unchanged: Callable[[], bool] = lambda: True
+    timeout_s: float = 3600.0
+    memory_bytes: int = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artefact:
+    """An artefact on this machine. ``files`` lie in a private folder that lives as long as the run.
+
+    ``lookup`` is what the cache said first; ``cached`` is false also where a hit turned out to be damaged.
+    ``made_in_s`` is how long making it took, now or when it was made.
+    """
+
+    key: Key
+    files: Mapping[str, Path]
+    outcome: Mapping[str, Any]
+    cached: bool
+    lookup: CacheLookup
+    made_in_s: float
+    warnings: tuple[str, ...] = field(default=())
+
+
+class Workshop:
+    """Obtains artefacts for one run. Safe to use from many threads; each artefact is made once."""
+
+    def __init__(
+        self,
+        *,
+        cache: ContentCache,
+        scratch: Path,
+        logs: Path,
+        slots: Slots,
+        cancel: threading.Event,
+        progress: Progress,
+        run_task: RunTask,
+    ) -> None:
+        self._cache = cache
+        self._scratch = scratch
+        self._logs = logs
+        self._slots = slots
+        self._cancel = cancel
+        self._progress = progress
+        self._run_task = run_task
+        self._lock = threading.Lock()
+        self._lookups: dict[Digest, CacheLookup] = {}
+        self._artefacts: dict[Digest, Future[Artefact]] = {}
+
+    def look_up(self, key: Key, subject: str) -> CacheLookup:
+        """What the cache holds for ``key``; asked once per run."""
+        digest = key.digest
+        with self._lock:
+            known = self._lookups.get(digest)
+        if known is None:
+            known = self._cache.lookup(key, subject)
+            with self._lock:
+                known = self._lookups.setdefault(digest, known)
+        return known
+
+    def obtain(self, recipe: Recipe) -> Artefact:
+        """The artefact of ``recipe``, fetched or made. Raises what the task raises, to every caller alike."""
+        digest = recipe.key.digest
+        with self._lock:
+            future = self._artefacts.get(digest)
+            mine = future is None
+            if future is None:
+                future = self._artefacts[digest] = Future()
+        if mine:
+            try:
+                future.set_result(self._fetch_or_make(recipe))
+            except BaseException as error:
+                future.set_exception(error)
+        return future.result()
+
+    def _fetch_or_make(self, recipe: Recipe) -> Artefact:
+        lookup = self.look_up(recipe.key, recipe.subject)
+        folder = self._scratch / recipe.key.kind / recipe.key.digest.hex
+        warnings: tuple[str, ...] = ()
+        if isinstance(lookup, Hit):
+            fetched = self._fetch(recipe, lookup, folder)
+            if isinstance(fetched, Artefact):
+                return fetched
+            lookup, warnings = fetched, (f"{recipe.key.kind} of {recipe.subject}: {fetched.reason}; made again",)
+        elif isinstance(lookup, Rejected):
+            warnings = (f"{recipe.key.kind} of {recipe.subject}: {lookup.reason}; made again",)
+        return self._make(recipe, lookup, folder, warnings)
+
+    def _fetch(self, recipe: Recipe, hit: Hit, folder: Path) -> Artefact | Miss | Rejected:
+        paths = self._cache.fetch(hit, folder)
+        if isinstance(paths, Miss | Rejected):
+            return paths
+        files = {path.name: path for path in paths}
+        try:
+            outcome = json.loads(files.pop(OUTCOME_FILE).read_bytes())
+            faults = recipe.faults(files, outcome)
+        except (KeyError, ValueError, OSError) as error:
+            faults = (f"its outcome cannot be read: {error}",)
+        if faults:
+            self._cache.reject(hit)
+            return Rejected("; ".join(faults))
+        return Artefact(
+            key=recipe.key,
+            files=files,
+            outcome=outcome,
+            cached=True,
+            lookup=hit,
+            made_in_s=hit.receipt.duration_s or 0.0,
+        )
+
+    def _make(self, recipe: Recipe, lookup: CacheLookup, folder: Path, warnings: tuple[str, ...]) -> Artefact:
+        request = recipe.request()
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        task_id = f"{recipe.key.kind} {recipe.subject}"
+        log = self._logs / recipe.subject / f"{recipe.key.kind}.log"
+        with self._slots.taken(recipe.memory_bytes, self._cancel):
+            self._progress.started(task_id, f"{recipe.stage} {recipe.subject}", previous_s_from_lookup(lookup))
+            started = time.monotonic()
+            result = "failed"
+            try:
+                outcome = self._run_task(
+                    recipe.task, request, folder, timeout_s=recipe.timeout_s, cancel=self._cancel, log=log
+                )
+                result = "done"
+            finally:
+                elapsed_s = time.monotonic() - started
+                self._progress.finished(task_id, result, elapsed_s)
+        if not recipe.unchanged():
+            raise ModelError(
+                f"{recipe.subject}: a file changed while it was being read",
+                fix="run again when nothing writes to the model and its data",
+            )
+        write_bytes_atomically(folder / OUTCOME_FILE, json.dumps(outcome).encode())
+        files = {name: folder / name for name in recipe.files(outcome)}
+        made = Artefact(
+            key=recipe.key,
+            files=files,
+            outcome=outcome,
+            cached=False,
+            lookup=lookup,
+            made_in_s=elapsed_s,
+            warnings=warnings,
+        )
+        return self._commit(recipe, made, folder)
+
+    def _commit(self, recipe: Recipe, made: Artefact, folder: Path) -> Artefact:
+        """Keep what was made. Where another run was first, use its artefact, so that both report the same bytes."""
+        offered = {**made.files, OUTCOME_FILE: folder / OUTCOME_FILE}
+        committed = self._cache.commit(recipe.key, recipe.subject, offered, {"duration_s": round(made.made_in_s, 3)})
+        if not committed.own_files:
+            theirs = self._fetch(recipe, Hit(committed.receipt), folder / "adopted")
+            if isinstance(theirs, Artefact):
+                return replace(theirs, cached=False, lookup=made.lookup)
+        return replace(made, warnings=(*made.warnings, *committed.warnings))

@@ -1,0 +1,132 @@
+"""From what became of each job to the report of the run (pure)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline import __version__
+from pipeline.errors import Cancelled
+from pipeline.plan import State
+from pipeline.publish.report import (
+    AccuracyReport,
+    EngineReport,
+    FailureReport,
+    JobReport,
+    MetricVerdict,
+    Outcome,
+    OutputAccuracy,
+    Report,
+    Status,
+    Subject,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pipeline.errors import PipelineError
+    from pipeline.outcome import JobOutcome
+
+_KINDS = {3: "manifest", 4: "model", 5: "device", 6: "build", 7: "accuracy", 8: "budget", 9: "cache", 130: "cancelled"}
+
+
+def report_from_outcomes(
+    outcomes: tuple[JobOutcome, ...],
+    *,
+    manifest: Path,
+    engines: Mapping[str, EngineReport],
+    logs: Mapping[str, str],
+    runtimes: Mapping[str, str],
+    started: str,
+    elapsed_s: float,
+    exit_code: int,
+    notes: tuple[str, ...],
+) -> Report:
+    """The report of a run. ``engines`` and ``logs`` are by job id; log paths are relative to the output folder."""
+    verdict = Outcome.CANCELLED if exit_code == Cancelled.exit_code else Outcome.FAILED if exit_code else Outcome.PASSED
+    return Report(
+        tool_version=__version__,
+        manifest=str(manifest),
+        started=started,
+        elapsed_s=round(elapsed_s, 3),
+        verdict=verdict,
+        exit_code=exit_code,
+        runtimes=dict(runtimes),
+        jobs=tuple(
+            _job_report(outcome, engines.get(outcome.planned.job.id), logs.get(outcome.planned.job.id))
+            for outcome in outcomes
+        ),
+        notes=notes,
+    )
+
+
+def _job_report(outcome: JobOutcome, engine: EngineReport | None, log: str | None) -> JobReport:
+    planned, made = outcome.planned, outcome.engine
+    job = planned.job
+    return JobReport(
+        id=job.id,
+        model=job.model.name,
+        target=job.target.id,
+        precision=job.precision,
+        runtime=job.target.runtime,
+        compute_capability="{}.{}".format(*job.target.compute_capability),
+        status=_status(outcome),
+        reason=planned.reason if made is None else made.lookup.reason,
+        build_s=made.made_in_s if made is not None and not made.cached else None,
+        previous_build_s=planned.previous_s,
+        engine=engine,
+        accuracy=_accuracy_report(outcome),
+        failure=_failure_report(outcome.error, log) if outcome.error is not None else None,
+        warnings=outcome.warnings,
+    )
+
+
+def _status(outcome: JobOutcome) -> Status:
+    if outcome.error is not None:
+        return Status.CANCELLED if isinstance(outcome.error, Cancelled) else Status.FAILED
+    if outcome.planned.state is State.NEEDS_RUNNER or outcome.engine is None:
+        return Status.NEEDS_RUNNER
+    return Status.CACHED if outcome.engine.cached else Status.BUILT
+
+
+def _accuracy_report(outcome: JobOutcome) -> AccuracyReport | None:
+    comparison = outcome.comparison
+    if comparison is None:
+        return None
+    return AccuracyReport(
+        subject=Subject(comparison.subject),
+        emulated=comparison.emulated,
+        samples=comparison.samples,
+        top1_reference_percent=comparison.top1_reference,
+        top1_candidate_percent=comparison.top1_candidate,
+        outputs=tuple(
+            OutputAccuracy(
+                name=output.name,
+                cosine_min=output.cosine_min,
+                max_absolute_error=output.max_absolute_error,
+                max_relative_error=output.max_relative_error,
+            )
+            for output in comparison.outputs
+        ),
+        verdicts=tuple(
+            MetricVerdict(
+                metric=verdict.metric,
+                measured=verdict.measured,
+                limit=verdict.limit,
+                passed=verdict.passed,
+                margin=verdict.margin,
+            )
+            for verdict in outcome.verdicts
+        ),
+    )
+
+
+def _failure_report(error: PipelineError, log: str | None) -> FailureReport:
+    return FailureReport(
+        kind=_KINDS.get(error.exit_code, "unknown"),
+        exit_code=error.exit_code,
+        what=f"{error.where}: {error.what}" if error.where else error.what,
+        why=error.why,
+        fix=error.fix,
+        log=log,
+    )

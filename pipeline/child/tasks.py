@@ -1,0 +1,22 @@
+"""Every task that a child process can be asked for, by name. A new one is one line."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TASKS: Mapping[str, str] = MappingProxyType(
+    {
+        "inspect-model": "pipeline.prepare.onnx_model:inspect_model",
+        "check-operators": "pipeline.build.worker:check_operators",
+        "calibrate": "pipeline.prepare.calibration:calibrate",
+        "prepare": "pipeline.prepare.precision:prepare_model",
+        "build": "pipeline.build.worker:build_engine",
+        "verify": "pipeline.verify.compare:verify_model",
+    }
+)
+"""Name -> ``module:function``. A task is ``(request: dict, folder: Path) -> dict``, both JSON objects; ``folder`` is
+private and empty, and what the task writes goes there. It raises ``PipelineError`` for failures that it expects."""

@@ -1,0 +1,166 @@
+"""The command line. ``main`` prints and returns the exit code; ``main_inner`` raises.
+
+Nothing heavier than argparse is imported before the command is known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pipeline import __version__
+from pipeline.errors import Cancelled, PipelineError, SettingsError
+from pipeline.settings import DEFAULT_CACHE, DEFAULT_MANIFEST, DEFAULT_OUT, settings_from_mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_EXIT_CODES = """
+exit codes: 0 done, 2 settings, 3 manifest, 4 model or data, 5 device, 6 build, 7 accuracy, 8 budget, 9 cache,
+10 publishing, 130 cancelled
+"""
+
+
+def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run one command and return its exit code. No error of ours leaves a traceback."""
+    try:
+        return main_inner(arguments, environment)
+    except PipelineError as error:
+        _complain(f"error: {error}" if not hasattr(error, "faults") else str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _complain("error: cancelled")
+        return Cancelled.exit_code
+    except BrokenPipeError:
+        _forget_stdout()
+        return 0
+
+
+def main_inner(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run one command; ``PipelineError`` says what went wrong."""
+    options = _parser().parse_args(list(arguments))
+    settings = settings_from_mapping(
+        environment,
+        manifest=getattr(options, "manifest", None),
+        cache=getattr(options, "cache", None),
+        out=getattr(options, "out", None),
+        only=getattr(options, "only", None),
+        require_all=getattr(options, "require_all", False),
+        workers=getattr(options, "workers", None),
+    )
+    command: str = options.command
+    if command == "cache":
+        from pipeline.cache_command import run_cache_command
+
+        return run_cache_command(settings.cache, options)
+    if command == "doctor":
+        from pipeline.doctor import run_doctor
+
+        return run_doctor(settings, as_json=options.json)
+    from pipeline import commands
+
+    cancel = threading.Event()
+    with _signals_set(cancel):
+        return {"validate": commands.validate, "plan": commands.plan, "run": commands.run}[command](
+            settings, cancel, as_json=options.json
+        )
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a wrong command line as ``SettingsError`` instead of leaving the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(message, fix=f"see `{self.prog} --help`")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="entrypoint.py",
+        description="Builds, checks and caches TensorRT engines for the ONNX models of one manifest.",
+        epilog=f"example: entrypoint.py run --manifest {DEFAULT_MANIFEST}\n{_EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    for name, text, example in (
+        ("validate", "check the manifest, its models and its data; build nothing", ""),
+        ("plan", "say what a run would do for each job, and why", " --only 'digits/*/int8'"),
+        ("run", "build what is missing, check it, and report", " --cache /mnt/cache --out engines"),
+    ):
+        command = _command(commands, name, text, f"{name} --manifest {DEFAULT_MANIFEST}{example}")
+        _add_run_options(command, name)
+    cache = _command(commands, "cache", "look after the cache", "cache list --cache .trt-cache")
+    actions = cache.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=_Parser)
+    for name, text, example in (
+        ("list", "every entry: kind, what for, size, age", ""),
+        ("verify", "read every entry and say which are damaged", ""),
+        ("prune", "remove old, damaged or unreachable entries; a dry run unless --yes", " --older-than-days 30 --yes"),
+    ):
+        action = _command(actions, name, text, f"cache {name} --cache .trt-cache{example}")
+        _add_cache_option(action)
+        if name == "prune":
+            action.add_argument("--older-than-days", type=float, metavar="N", help="remove entries unused for so long")
+            action.add_argument("--keep-mib", type=float, metavar="N", help="then the oldest until so much is left")
+            action.add_argument("--yes", action="store_true", help="really remove; without it only say what would go")
+    doctor = _command(commands, "doctor", "say what this machine can build, and what is missing", "doctor --json")
+    _add_cache_option(doctor)
+    return parser
+
+
+def _command(commands: Any, name: str, text: str, example: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog=f"example: entrypoint.py {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if name != "cache":
+        command.add_argument("--json", action="store_true", help="print JSON for a program to read")
+    return command
+
+
+def _add_cache_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--cache", metavar="FOLDER", help=f"cache folder, or `none` (default {DEFAULT_CACHE})")
+
+
+def _add_run_options(command: argparse.ArgumentParser, name: str) -> None:
+    command.add_argument("--manifest", metavar="FILE", help=f"manifest (default {DEFAULT_MANIFEST})")
+    _add_cache_option(command)
+    command.add_argument("--only", metavar="GLOB", help="only jobs whose id matches, such as 'digits/sm_89/*'")
+    if name == "run":
+        command.add_argument("--out", metavar="FOLDER", help=f"where engines and reports go (default {DEFAULT_OUT})")
+        command.add_argument("--workers", type=int, metavar="N", help="children at work at once (default: all cores)")
+    if name != "validate":
+        command.add_argument("--require-all", action="store_true", help="fail when a job needs another machine")
+
+
+@contextlib.contextmanager
+def _signals_set(cancel: threading.Event) -> Iterator[None]:
+    """SIGINT and SIGTERM set ``cancel`` while the block runs, so that children are ended and the report written."""
+    import signal
+
+    def set_cancel(_number: int, _frame: object) -> None:
+        cancel.set()
+
+    before = {number: signal.signal(number, set_cancel) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _complain(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def _forget_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter's own flush at exit cannot fail."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,160 @@
+"""What each command does, and what it prints: results on stdout, progress and complaints on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from pipeline.assemble import report_from_outcomes
+from pipeline.deliver import LOGS, REPORT_JSON, deliver_engine, deliver_report
+from pipeline.errors import BuildError, PipelineError, PublishError
+from pipeline.operators import check_operators
+from pipeline.outcome import run_exit_code
+from pipeline.plan import State
+from pipeline.publish.github import outputs_from_report, write_outputs, write_step_summary
+from pipeline.publish.json_output import print_json
+from pipeline.publish.progress import Progress
+from pipeline.publish.report import EngineReport, report_to_json
+from pipeline.publish.terminal import print_plan, print_report
+from pipeline.run import carry_out, make_plan, open_context
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator
+
+    from pipeline.outcome import JobOutcome
+    from pipeline.plan import Plan
+    from pipeline.publish.report import Report
+    from pipeline.run import Context, Planned
+    from pipeline.settings import Settings
+
+
+def validate(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
+    """Check the manifest, its models and its data; nothing is built."""
+    with Progress(sys.stderr) as progress, open_context(settings, cancel, progress, None) as context:
+        planned = make_plan(context)
+        check_operators(context.recipes, planned.models, (entry.job for entry in planned.plan.jobs))
+    summary = {
+        "manifest": str(settings.manifest),
+        "valid": True,
+        "models": len(planned.models),
+        "jobs": [entry.job.id for entry in planned.plan.jobs],
+    }
+    unseen = {entry.job.target.runtime for entry in planned.plan.jobs} - set(context.recipes.runtimes)
+    if as_json:
+        print_json(summary | {"operators_not_checked_for": sorted(unseen)})
+        return 0
+    print(f"{settings.manifest}: valid, {len(planned.models)} models, {len(planned.plan.jobs)} jobs")
+    for runtime in sorted(unseen):
+        print(f"not checked: operators, for {runtime}, which is not installed here")
+    return 0
+
+
+def plan(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
+    """Say what a run would do."""
+    with Progress(sys.stderr) as progress, open_context(settings, cancel, progress, None) as context:
+        planned = make_plan(context)
+    if as_json:
+        print_json({"manifest": str(settings.manifest), "jobs": _jobs_from_plan(planned.plan)})
+    else:
+        print_plan(planned.plan, sys.stdout)
+    waiting = planned.plan.with_state(State.NEEDS_RUNNER)
+    return 5 if settings.require_all and waiting else 0
+
+
+def run(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
+    """Do what the plan says, judge it, and report. Returns the exit code of the report."""
+    started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    clock = time.monotonic()
+    with Progress(sys.stderr) as progress, open_context(settings, cancel, progress, settings.out / LOGS) as context:
+        planned = make_plan(context)
+        if not as_json:
+            print_plan(planned.plan, sys.stdout)
+        outcomes, engines = _delivered(context, planned, carry_out(context, planned))
+    report = report_from_outcomes(
+        outcomes,
+        manifest=settings.manifest,
+        engines=engines,
+        logs=_logs(settings, outcomes),
+        runtimes=context.recipes.runtimes,
+        started=started,
+        elapsed_s=time.monotonic() - clock,
+        exit_code=run_exit_code(outcomes, require_all=settings.require_all),
+        notes=(),
+    )
+    _publish(settings, report)
+    if as_json:
+        print_json(report_to_json(report))
+    else:
+        print_report(report, sys.stdout)
+    return report.exit_code
+
+
+def _delivered(
+    context: Context, planned: Planned, outcomes: tuple[JobOutcome, ...]
+) -> tuple[tuple[JobOutcome, ...], dict[str, EngineReport]]:
+    """Write the engines; a job whose engine cannot be written has failed."""
+    final: list[JobOutcome] = []
+    engines: dict[str, EngineReport] = {}
+    for outcome in outcomes:
+        job = outcome.planned.job
+        try:
+            engine = deliver_engine(context.settings.out, outcome, planned.models[job.model.name], context.recipes)
+        except OSError as error:
+            failure = BuildError(
+                f"the engine of {job.id} could not be written",
+                why=str(error),
+                fix=f"make space, or check the permissions of {context.settings.out}",
+            )
+            final.append(replace(outcome, error=outcome.error or failure))
+            continue
+        final.append(outcome)
+        if engine is not None:
+            engines[job.id] = engine
+    return tuple(final), engines
+
+
+def _logs(settings: Settings, outcomes: tuple[JobOutcome, ...]) -> dict[str, str]:
+    """Job id -> its builder's log, relative to the output folder, where there is one."""
+    paths = {outcome.planned.job.id: f"{LOGS}/{outcome.planned.job.id}/engine.log" for outcome in outcomes}
+    return {job_id: path for job_id, path in paths.items() if (settings.out / path).is_file()}
+
+
+def _publish(settings: Settings, report: Report) -> None:
+    """Write the report's files. One that cannot be written is told and changes nothing about the verdict."""
+    with _warned():
+        deliver_report(settings.out, report)
+    outputs = outputs_from_report(report, report_path=settings.out / REPORT_JSON, engines_path=settings.out)
+    if settings.step_summary is not None:
+        with _warned():
+            write_step_summary(settings.step_summary, report)
+    if settings.step_outputs is not None:
+        with _warned():
+            write_outputs(settings.step_outputs, outputs)
+
+
+@contextlib.contextmanager
+def _warned() -> Iterator[None]:
+    try:
+        yield
+    except PublishError as error:
+        _warn(error)
+
+
+def _warn(error: PipelineError) -> None:
+    print(f"warning: {error}", file=sys.stderr)
+
+
+def _jobs_from_plan(plan: Plan) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": entry.job.id,
+            "state": str(entry.state),
+            "reason": entry.reason,
+            "previous_s": entry.previous_s,
+        }
+        for entry in plan.jobs
+    ]

@@ -1,0 +1,127 @@
+"""Writes what a run leaves behind: engines, a JSON beside each, and the reports."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+from pipeline import __version__
+from pipeline.cache.content import Hit
+from pipeline.digest import digest_from_file
+from pipeline.errors import PublishError
+from pipeline.paths import write_bytes_atomically, written_atomically
+from pipeline.publish.markdown import markdown_from_report
+from pipeline.publish.report import EngineReport, TensorReport, report_to_json
+from pipeline.publish.sidecar import Sidecar, TargetReport, builder_settings_from_build, sidecar_to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pipeline.digest import Digest
+    from pipeline.outcome import JobOutcome
+    from pipeline.plan import Job
+    from pipeline.publish.report import Report
+    from pipeline.recipes import Recipes
+    from pipeline.survey import SurveyedModel
+
+REPORT_JSON = "report.json"
+REPORT_MARKDOWN = "report.md"
+LOGS = "logs"
+
+
+def engine_path(job: Job) -> str:
+    """Where a job's engine lies below the output folder: ``<model>/<target>/<precision>.engine``."""
+    return f"{job.id}.engine"
+
+
+def deliver_engine(out: Path, outcome: JobOutcome, model: SurveyedModel, recipes: Recipes) -> EngineReport | None:
+    """Write a fit engine and its sidecar; remove what an earlier run left where there is none to deliver.
+
+    A job for another machine leaves files alone: they may have been brought from there. Raises ``OSError``.
+    """
+    job, engine = outcome.planned.job, outcome.engine
+    path = out / engine_path(job)
+    if engine is None or not outcome.fit:
+        if outcome.error is not None:
+            path.unlink(missing_ok=True)
+            path.with_suffix(".json").unlink(missing_ok=True)
+        return None
+    source = engine.files[engine.outcome["engine"]]
+    with source.open("rb") as read, written_atomically(path) as written:
+        shutil.copyfileobj(read, written, 1 << 20)
+    report = EngineReport(
+        path=engine_path(job),
+        size_bytes=path.stat().st_size,
+        digest=digest_from_file(path),
+        key=engine.key.digest,
+        inputs=_tensors(engine.outcome["inputs"]),
+        outputs=_tensors(engine.outcome["outputs"]),
+    )
+    sidecar = _sidecar(report, outcome, model, recipes, runtime_version=str(engine.outcome["runtime_version"]))
+    write_bytes_atomically(path.with_suffix(".json"), _json_bytes(sidecar_to_json(sidecar)))
+    return report
+
+
+def deliver_report(out: Path, report: Report) -> None:
+    """Write ``report.json`` and ``report.md``. Raises ``PublishError``."""
+    try:
+        write_bytes_atomically(out / REPORT_JSON, _json_bytes(report_to_json(report)))
+        write_bytes_atomically(out / REPORT_MARKDOWN, markdown_from_report(report).encode())
+    except OSError as error:
+        raise PublishError(
+            f"the report could not be written to {out}", why=str(error), fix="make space, or check the permissions"
+        ) from error
+
+
+def _sidecar(
+    report: EngineReport, outcome: JobOutcome, model: SurveyedModel, recipes: Recipes, *, runtime_version: str
+) -> Sidecar:
+    job = outcome.planned.job
+    return Sidecar(
+        job=job.id,
+        key=report.key,
+        engine_digest=report.digest,
+        engine_size_bytes=report.size_bytes,
+        model_digest=model.digest,
+        calibration_table_digest=_table_digest(model, recipes) if job.precision.quantized else None,
+        precision=job.precision,
+        target=TargetReport(
+            id=job.target.id,
+            runtime=job.target.runtime,
+            compute_capability="{}.{}".format(*job.target.compute_capability),
+            gpu=job.target.gpu,
+        ),
+        tool_version=__version__,
+        runtime_version=runtime_version,
+        tools=dict(recipes.tools),
+        inputs=report.inputs,
+        outputs=report.outputs,
+        profiles=model.profiles,
+        builder_settings=builder_settings_from_build(job.model.build),
+    )
+
+
+def _table_digest(model: SurveyedModel, recipes: Recipes) -> Digest | None:
+    """The digest of the table that the engine's key stands for, where the cache still has it."""
+    recipe = recipes.calibration(model)
+    lookup = recipes.workshop.look_up(recipe.key, recipe.subject)
+    if not isinstance(lookup, Hit):
+        return None
+    return next((blob.digest for blob in lookup.receipt.blobs if blob.name.endswith(".table")), None)
+
+
+def _tensors(tensors: list[Mapping[str, object]]) -> tuple[TensorReport, ...]:
+    return tuple(
+        TensorReport(str(tensor["name"]), str(tensor["dtype"]), tuple(_dimensions(tensor["shape"])))
+        for tensor in tensors
+    )
+
+
+def _dimensions(shape: object) -> list[int | str | None]:
+    return list(shape) if isinstance(shape, list) else []
+
+
+def _json_bytes(value: object) -> bytes:
+    return json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"

@@ -1,0 +1,157 @@
+"""What each artefact is made from: the ingredients of every cache key (pure).
+
+Each kind of artefact has a recipe number, raised whenever our own code would make other bytes from the same
+inputs; the release number is not an ingredient, so that a release which only changes the report rebuilds nothing.
+
+Digests are over content, so a renamed or moved file keeps its keys. ``tools`` is always package name -> installed
+version, of the packages whose version can change an artefact.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.digest import digest_from_json
+from pipeline.keys import Ingredient, Key, key_from_ingredients
+from pipeline.precision import Precision
+from pipeline.targets import TENSORRT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.digest import Digest
+    from pipeline.manifest.types import BuildSettings, Calibration, ShapeRange
+    from pipeline.targets import Target
+
+_RECIPES = {"model": 1, "operators": 1, "calibration": 1, "prepared": 1, "engine": 1, "check": 1}
+
+
+def model_digest(onnx: Digest, external: Mapping[str, Digest]) -> Digest:
+    """One digest for a model: its ONNX file and each external data file by location."""
+    return digest_from_json({"onnx": str(onnx), "external": {name: str(digest) for name, digest in external.items()}})
+
+
+def model_key(onnx: Digest, external: Mapping[str, Digest], tools: Mapping[str, str]) -> Key:
+    """A model's facts, and that it passed the checks."""
+    files = {f"model.external.{name}": str(digest) for name, digest in external.items()}
+    return _key("model", {"model.onnx": str(onnx), **files, "tool.onnx": tools["onnx"]})
+
+
+def operators_key(model: Digest, runtime: str, version: str) -> Key:
+    """Which operators of a model a runtime's parser refuses."""
+    return _key("operators", {"model": str(model), "runtime": runtime, "runtime.version": version})
+
+
+def calibration_ingredients(calibration: Calibration, data: Digest, tools: Mapping[str, str]) -> dict[str, Ingredient]:
+    """What, beside the model, decides a calibration table."""
+    named: dict[str, Ingredient] = {
+        "calibration.recipe": _RECIPES["calibration"],
+        "calibration.data": str(data),
+        "calibration.samples": calibration.samples,
+        "calibration.batch-size": calibration.batch_size,
+        "calibration.method": str(calibration.method),
+        "tool.onnxruntime": tools["onnxruntime"],
+        "tool.numpy": tools["numpy"],
+    }
+    if calibration.method.value == "percentile":
+        named["calibration.percentile"] = calibration.percentile
+    return named
+
+
+def calibration_key(model: Digest, calibration: Mapping[str, Ingredient]) -> Key:
+    """A calibration table. ``calibration`` is what ``calibration_ingredients`` gave."""
+    return _key("calibration", {"model": str(model), **calibration})
+
+
+def prepared_ingredients(
+    model: Digest,
+    precision: Precision,
+    build: BuildSettings,
+    calibration: Mapping[str, Ingredient],
+    tools: Mapping[str, str],
+) -> dict[str, Ingredient]:
+    """What decides a typed model. FP32 and TF32 share one: they differ in the builder alone."""
+    typed = Precision.FP32 if precision is Precision.TF32 else precision
+    named: dict[str, Ingredient] = {
+        "model": str(model),
+        "prepared.recipe": _RECIPES["prepared"],
+        "prepared.precision": str(typed),
+        "tool.onnx": tools["onnx"],
+    }
+    if typed is not Precision.FP32:
+        named |= {f"layer-precision.{glob}": str(lowest) for glob, lowest in build.layer_precisions}
+        named["tool.onnxruntime"] = tools["onnxruntime"]
+    if typed in (Precision.FP16, Precision.BF16, Precision.INT8_FP16):
+        named["tool.onnxconverter-common"] = tools["onnxconverter-common"]
+    return named | dict(calibration) if precision.quantized else named
+
+
+def prepared_key(prepared: Mapping[str, Ingredient]) -> Key:
+    """A typed model. ``prepared`` is what ``prepared_ingredients`` gave."""
+    return _key("prepared", dict(prepared))
+
+
+def engine_key(
+    prepared: Mapping[str, Ingredient],
+    target: Target,
+    precision: Precision,
+    build: BuildSettings,
+    profiles: tuple[Mapping[str, ShapeRange], ...],
+    *,
+    platform: str,
+    runtime_version: str,
+) -> Key:
+    """An engine.
+
+    The GPU's product is part of it for full TensorRT, whose plans are tuned on that product; a TensorRT-RTX plan
+    is bound to the compute capability alone (TensorRT-RTX documentation, "Engine compatibility").
+    """
+    named: dict[str, Ingredient] = {
+        **prepared,
+        "precision": str(precision),
+        "platform": platform,
+        "runtime": target.runtime,
+        "runtime.version": runtime_version,
+        "target.compute-capability": "{}.{}".format(*target.compute_capability),
+        "build.optimization-level": build.optimization_level,
+        "build.workspace-mib": build.workspace_mib,
+        "build.sparsity": build.sparsity,
+        "build.profiling-verbosity": build.profiling_verbosity,
+        "build.version-compatible": build.version_compatible,
+        "build.hardware-compatibility": build.hardware_compatibility,
+        "build.typing": build.typing,
+        "build.refit": build.refit,
+        "build.strip-weights": build.strip_weights,
+    }
+    if target.runtime == TENSORRT:
+        named["target.gpu"] = target.gpu
+    for number, profile in enumerate(profiles):
+        for name, shapes in profile.items():
+            for bound in ("min", "opt", "max"):
+                named[f"profile.{number}.{name}.{bound}"] = "x".join(map(str, getattr(shapes, bound)))
+    return _key("engine", named)
+
+
+def check_key(
+    prepared: Mapping[str, Ingredient],
+    data: Digest,
+    labels: Digest | None,
+    samples: int | None,
+    tools: Mapping[str, str],
+) -> Key:
+    """A comparison of a typed model with its original. Tolerances judge the figures later and are no part of it."""
+    return _key(
+        "check",
+        {
+            **prepared,
+            "accuracy.data": str(data),
+            "accuracy.labels": str(labels) if labels else None,
+            "accuracy.samples": samples,
+            "tool.onnxruntime": tools["onnxruntime"],
+            "tool.numpy": tools["numpy"],
+        },
+    )
+
+
+def _key(kind: str, named: Mapping[str, Ingredient]) -> Key:
+    return key_from_ingredients(kind, {"recipe": _RECIPES[kind], **named})

@@ -1,0 +1,43 @@
+"""Operators that a runtime's parser refuses, found before anything is built."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pipeline.plan import Job
+    from pipeline.recipes import Recipes
+    from pipeline.survey import SurveyedModel
+
+_NODES_SHOWN = 5
+
+
+def check_operators(recipes: Recipes, models: Mapping[str, SurveyedModel], jobs: Iterable[Job]) -> None:
+    """Ask each runtime's parser about the models of ``jobs``; runtimes that are not installed here are left out.
+
+    Raises ``ModelError`` with every refused operator of every model and the nodes that use it.
+    """
+    pairs = dict.fromkeys((job.model.name, job.target.runtime) for job in jobs)
+    lines: list[str] = []
+    for name, runtime in pairs:
+        if runtime in recipes.runtimes:
+            answer = recipes.workshop.obtain(recipes.operators(models[name], runtime))
+            lines.extend(_line(models[name], runtime, refused) for refused in answer.outcome["refused"])
+    if lines:
+        raise ModelError(
+            "the builder's parser refuses operators",
+            why="\n  " + "\n  ".join(lines) + "\n",
+            fix="export the model without them, or leave that runtime's targets out",
+        )
+
+
+def _line(model: SurveyedModel, runtime: str, refused: Mapping[str, object]) -> str:
+    named = refused["nodes"]
+    nodes = [str(name) for name in named] if isinstance(named, list) else []
+    more = f" and {len(nodes) - _NODES_SHOWN} more" if len(nodes) > _NODES_SHOWN else ""
+    at = ", ".join(nodes[:_NODES_SHOWN]) + more
+    return f"{model.spec.onnx.name}: {refused['operator']} at {at}: {runtime} says: {refused['reason']}"

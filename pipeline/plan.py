@@ -1,0 +1,108 @@
+"""What is to be done for each job, and why: the plan that is printed before any work starts (pure)."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from pipeline.cache.content import Hit, Miss
+from pipeline.errors import SettingsError
+from pipeline.near import near_spelling
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pipeline.cache.content import CacheLookup
+    from pipeline.manifest.types import Manifest, ModelSpec
+    from pipeline.precision import Precision
+    from pipeline.targets import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One engine to have. ``id`` is the one string for it in plan, log, report, comment and tests."""
+
+    model: ModelSpec
+    target: Target
+    precision: Precision
+
+    @property
+    def id(self) -> str:
+        """Such as ``digits/sm_89/int8``."""
+        return f"{self.model.name}/{self.target.id}/{self.precision}"
+
+
+class State(str, Enum):
+    """What a plan says of a job."""
+
+    CACHED = "cached"
+    BUILD = "build"
+    NEEDS_RUNNER = "needs-runner"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedJob:
+    """A job with what will be done and why. ``previous_s`` is how long its last build took, where one is recorded."""
+
+    job: Job
+    state: State
+    reason: str
+    previous_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every selected job, in the manifest's order."""
+
+    jobs: tuple[PlannedJob, ...]
+
+    def with_state(self, state: State) -> tuple[PlannedJob, ...]:
+        """The jobs in one state."""
+        return tuple(planned for planned in self.jobs if planned.state is state)
+
+
+def jobs_from_manifest(manifest: Manifest, only: str = "*") -> tuple[Job, ...]:
+    """Every job whose id matches the glob ``only``. Raises ``SettingsError`` when there is none."""
+    jobs = tuple(
+        Job(model, target, precision)
+        for model in manifest.models
+        for target in model.targets
+        for precision in model.precisions
+    )
+    selected = tuple(job for job in jobs if fnmatch.fnmatchcase(job.id, only))
+    if not selected:
+        ids = [job.id for job in jobs]
+        raise SettingsError(
+            f"--only {only!r} selects none of the {len(jobs)} jobs",
+            fix=near_spelling(only, ids) or f"job ids look like {ids[0]}",
+        )
+    return selected
+
+
+def planned_from_lookup(job: Job, lookup: CacheLookup) -> PlannedJob:
+    """The plan's line for a job that this machine can build, from what the cache said."""
+    if isinstance(lookup, Hit):
+        return PlannedJob(job, State.CACHED, lookup.reason, lookup.receipt.duration_s)
+    return PlannedJob(job, State.BUILD, lookup.reason, previous_s_from_lookup(lookup))
+
+
+def previous_s_from_lookup(lookup: CacheLookup) -> float | None:
+    """How long the same job, or the one most like it, took last time; ``None`` where nothing is recorded."""
+    if isinstance(lookup, Hit):
+        return lookup.receipt.duration_s
+    return lookup.previous_s if isinstance(lookup, Miss) else None
+
+
+def needs_runner(job: Job, missing: str) -> PlannedJob:
+    """The plan's line for a job that another machine must build."""
+    return PlannedJob(job, State.NEEDS_RUNNER, missing)
+
+
+def models_of(jobs: Iterable[Job]) -> tuple[ModelSpec, ...]:
+    """The models that the jobs need, each once, in order."""
+    return tuple({job.model.name: job.model for job in jobs}.values())

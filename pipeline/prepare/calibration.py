@@ -1,0 +1,204 @@
+"""The task ``calibrate``: run a model over representative data and choose the range that INT8 keeps of each tensor.
+
+onnxruntime runs the original model and hands out every activation; the histograms are this project's own.
+onnxruntime.quantization's are fixed to 128 bins under ``quantize_static``, where entropy never clips, and grow
+without bound where a later batch has a much larger maximum than the first.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.digest import canonical_json
+from pipeline.errors import ModelError
+from pipeline.manifest.types import CalibrationMethod
+from pipeline.paths import write_bytes_atomically
+from pipeline.prepare.calibration_table import table_from_amax
+from pipeline.prepare.clipping import amax_from_histogram
+from pipeline.prepare.dataset import open_dataset
+from pipeline.prepare.dataset_files import dataset_digest
+from pipeline.prepare.facts import tensor_from_json
+from pipeline.prepare.graph import index_from_model
+from pipeline.prepare.histogram import MagnitudeHistogram
+from pipeline.prepare.onnx_model import load_model, save_model
+from pipeline.prepare.qdq_placement import RANGE_KEEPING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from onnx import ModelProto
+
+    from pipeline.prepare.calibration_table import CalibrationTable
+    from pipeline.prepare.graph import GraphIndex
+
+TABLE_FILE = "calibration.table"
+RANGES_FILE = "calibration.json"
+_Batch = dict[str, "np.ndarray[Any, Any]"]
+"""Arrays by input name, with the samples along axis 0."""
+
+
+def calibrate(request: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Write the table and a JSON beside it into ``folder``.
+
+    Request: ``model``, ``inputs`` (the JSON of their facts), ``data``, ``samples`` (or null), ``batch_size``,
+    ``method``, ``percentile``. Result: ``table`` and ``json`` (file names), ``tensors`` and ``samples`` (counts).
+
+    All float32 activations of the main graph are measured, also those that no Q/DQ pair will need: TensorRT 8.6 and
+    10.x look up each of them. Left out, and listed in the JSON, are tensors that were always zero (nothing is known
+    of their range, so what they feed stays unquantized) and tensors with an infinity or NaN (attention masks).
+
+    Raises ``ModelError`` where the data does not fit, an output of the model is NaN or nothing was measured.
+    """
+    method = CalibrationMethod(request["method"])
+    model = load_model(Path(request["model"]))
+    inputs = tuple(tensor_from_json(item) for item in request["inputs"])
+    data = Path(request["data"])
+    dataset = open_dataset(data, inputs, samples=request["samples"])
+    batch_size = dataset.fixed_batch_size or int(request["batch_size"])
+    index = index_from_model(model)
+    measured = _measured_tensors(index)
+    if not measured:
+        raise ModelError(
+            "the model computes no float32 tensor, so there is nothing to calibrate",
+            fix="give the FP32 model, or take int8 out of its precisions",
+        )
+    histograms = dict(zip(measured, (MagnitudeHistogram() for _ in measured), strict=True))
+    scratch = folder / "instrumented"
+    scratch.mkdir()
+    for activations in _activations(model, measured, dataset.batches(batch_size), scratch):
+        for tensor, values in activations.items():
+            histograms[tensor].add(values)
+    shutil.rmtree(scratch)
+    _refuse_nan_outputs(index, histograms)
+    table, ranges = _table_from_histograms(index, histograms, method, float(request["percentile"]))
+    description = {
+        "method": method.value,
+        "percentile": float(request["percentile"]) if method is CalibrationMethod.PERCENTILE else None,
+        "samples": len(dataset),
+        "batch_size": batch_size,
+        "data": str(dataset_digest(data)),
+        "tools": _tool_versions(),
+        **ranges,
+    }
+    write_bytes_atomically(folder / TABLE_FILE, str(table).encode())
+    write_bytes_atomically(folder / RANGES_FILE, canonical_json(description))
+    return {"table": TABLE_FILE, "json": RANGES_FILE, "tensors": len(table.scales), "samples": len(dataset)}
+
+
+def _measured_tensors(index: GraphIndex) -> tuple[str, ...]:
+    """Float32 activations in the order of their names, less those whose range is that of an earlier tensor."""
+    from onnx import TensorProto
+
+    candidates = (index.inputs | set(index.producers)) - index.constants
+    return tuple(
+        sorted(
+            tensor
+            for tensor in candidates
+            if index.element_types.get(tensor) == TensorProto.FLOAT and _range_source(index, tensor) == tensor
+        )
+    )
+
+
+def _range_source(index: GraphIndex, tensor: str) -> str:
+    from onnx import TensorProto
+
+    source = tensor
+    while (producer := index.producers.get(source)) is not None and producer.op_type in RANGE_KEEPING:
+        before = producer.input[0]
+        if before in index.constants or index.element_types.get(before) != TensorProto.FLOAT:
+            break
+        source = before
+    return source
+
+
+def _activations(
+    model: ModelProto,
+    measured: tuple[str, ...],
+    batches: Iterator[_Batch],
+    folder: Path,
+) -> Iterator[_Batch]:
+    """The measured tensors of each batch. Single-threaded and unoptimized: the same values on each run."""
+    import onnx
+    import onnxruntime
+
+    inputs = {value.name for value in model.graph.input}
+    outputs = {value.name for value in model.graph.output}
+    added = [tensor for tensor in measured if tensor not in outputs and tensor not in inputs]
+    model.graph.output.extend(
+        onnx.helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None) for tensor in added
+    )
+    path = folder / save_model(model, folder)[0]
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    wanted = [tensor for tensor in measured if tensor not in inputs]
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        for batch in batches:
+            computed = dict(zip(wanted, session.run(wanted, batch), strict=True)) if wanted else {}
+            computed.update((tensor, values) for tensor, values in batch.items() if tensor in measured)
+            yield computed
+    except _runtime_errors() as error:
+        raise ModelError(
+            "onnxruntime cannot run the model on the calibration data",
+            why=str(error).strip().split("\n", 1)[0],
+            fix="check the data's shapes against the model's inputs",
+        ) from error
+
+
+def _runtime_errors() -> tuple[type[Exception], ...]:
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    names = ("Fail", "InvalidArgument", "InvalidGraph", "NotImplemented", "RuntimeException")
+    return tuple(getattr(state, name) for name in names)
+
+
+def _refuse_nan_outputs(index: GraphIndex, histograms: Mapping[str, MagnitudeHistogram]) -> None:
+    broken = sorted(tensor for tensor in index.outputs if tensor in histograms and not histograms[tensor].finite)
+    if broken:
+        raise ModelError(
+            f"the model computes NaN or infinity on the calibration data, in its output {broken[0]!r}",
+            fix="check that the data is preprocessed as the model expects, and that its weights are sound",
+        )
+
+
+def _table_from_histograms(
+    index: GraphIndex, histograms: Mapping[str, MagnitudeHistogram], method: CalibrationMethod, percentile: float
+) -> tuple[CalibrationTable, dict[str, Any]]:
+    ranges: dict[str, dict[str, float]] = {}
+    amax: dict[str, float] = {}
+    for tensor, histogram in histograms.items():
+        kept = amax_from_histogram(histogram, method, percentile) if histogram.finite else 0.0
+        if kept > 0:
+            amax[tensor] = kept
+            ranges[tensor] = {
+                "largest": histogram.largest,
+                "amax": kept,
+                "scale": kept / 127,
+                "clipped_share": histogram.share_above(kept),
+            }
+    silent = sorted(tensor for tensor, histogram in histograms.items() if histogram.finite and tensor not in amax)
+    infinite = sorted(tensor for tensor, histogram in histograms.items() if not histogram.finite)
+    if not amax:
+        raise ModelError(
+            "no tensor of the model is ever anything but zero on the calibration data",
+            fix="check that the calibration data is what the model expects",
+        )
+    for tensor in index.producers:
+        source = _range_source(index, tensor)
+        if source != tensor and source in amax:
+            amax[tensor] = amax[source]
+    return table_from_amax(method, amax), {"tensors": ranges, "always_zero": silent, "not_finite": infinite}
+
+
+def _tool_versions() -> dict[str, str]:
+    import onnx
+    import onnxruntime
+
+    return {"numpy": np.__version__, "onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__}

@@ -1,0 +1,86 @@
+"""Foreign text made harmless: names, log lines and error texts that others wrote, on their way to a reader.
+
+In Markdown all foreign text becomes code, a span or a fenced block. Inside code GitHub turns nothing into
+emphasis, links, images, mentions, issue references or HTML (GitHub Flavored Markdown, 6.1 "Code spans" and 4.5
+"Fenced code blocks"), so there is nothing to escape character by character, only a fence that the text cannot close.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+ELLIPSIS = "…"
+
+# ECMA-48: control sequences (CSI), then command strings (OSC, DCS, APC, PM, SOS), then other escape sequences.
+_ESCAPE_SEQUENCE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]*[0-Z\\^-~]"
+)
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Control, format (direction overrides, zero width), lone surrogates, line and paragraph separators."""
+_BACKTICKS = re.compile("`+")
+
+
+def one_line(text: str, limit_chars: int = 300) -> str:
+    """``text`` on one line of at most ``limit_chars``: no escape sequences, no invisible characters."""
+    words = "".join(_printable(_ESCAPE_SEQUENCE.sub("", text[: limit_chars * 8]))).split()
+    line = " ".join(words)
+    return line if len(line) <= limit_chars else line[: limit_chars - 1].rstrip() + ELLIPSIS
+
+
+def plain_lines(text: str, limit_chars: int = 500) -> tuple[str, ...]:
+    """``text`` as lines that keep their indentation, each cleaned and cut as ``one_line`` does."""
+    return tuple(_plain_line(line, limit_chars) for line in re.split(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]", text))
+
+
+def code_span(text: str, limit_chars: int = 300) -> str:
+    """``text`` as a Markdown code span on one line; nothing for blank text. Not for table cells."""
+    line = one_line(text, limit_chars)
+    if not line:
+        return ""
+    fence = "`" * (_longest_backtick_run(line) + 1)
+    padding = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{padding}{line}{padding}{fence}"
+
+
+def cell_code_span(text: str, limit_chars: int = 300) -> str:
+    r"""``code_span`` for a table cell, where ``|`` ends the cell even in code unless it is written ``\|``."""
+    return code_span(text, limit_chars).replace("|", r"\|")
+
+
+def fenced_block(lines: Iterable[str]) -> str:
+    """``lines`` as a fenced code block without a language; the text cannot close its fence."""
+    body = [clean for line in lines for clean in plain_lines(line)]
+    fence = "`" * max(3, *(_longest_backtick_run(line) + 1 for line in body), 0)
+    return "\n".join((f"{fence}text", *body, fence))
+
+
+def html_code(text: str, limit_chars: int = 300) -> str:
+    """``text`` for a raw HTML block, such as the summary of ``<details>``."""
+    return f"<code>{html.escape(one_line(text, limit_chars))}</code>"
+
+
+def _plain_line(text: str, limit_chars: int) -> str:
+    expanded = _ESCAPE_SEQUENCE.sub("", text[: limit_chars * 8]).expandtabs(4)
+    line = "".join(_printable(expanded)).rstrip()
+    return line if len(line) <= limit_chars else line[: limit_chars - 1] + ELLIPSIS
+
+
+def _printable(text: str) -> Iterable[str]:
+    for character in text:
+        if character.isspace() and unicodedata.category(character) != "Cf":
+            yield " "
+        else:
+            yield REPLACEMENT if unicodedata.category(character) in _INVISIBLE else character
+
+
+def _longest_backtick_run(text: str) -> int:
+    return max(map(len, _BACKTICKS.findall(text)), default=0)

@@ -1,0 +1,167 @@
+"""A report as GitHub Flavored Markdown, for ``report.md`` and the step summary: verdict, table, failures, warnings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.publish.escape import cell_code_span, code_span, fenced_block, html_code
+from pipeline.publish.figures import (
+    NOTHING,
+    build_time_text,
+    checked_as_text,
+    cosine_text,
+    duration_text,
+    importance,
+    size_factors,
+    size_text,
+    status_text,
+    tolerance_text,
+    top1_text,
+    verdict_text,
+)
+from pipeline.publish.report import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pipeline.publish.report import FailureReport, JobReport, Report
+
+LIMIT_BYTES = 1 << 20
+"""The most that GitHub takes for one step's summary (GITHUB_STEP_SUMMARY, 1 MiB)."""
+MINIMUM_BYTES = 8 << 10
+"""Room that the verdict always finds its place in, whatever the names."""
+
+_HEADER = (
+    "| job | status | engine size | top-1 % (change) | cosine | build time (last time) | why |",
+    "| :-- | :-- | --: | --: | --: | --: | :-- |",
+)
+_LOG_LINES = 40
+_NAMED_JOBS = 3
+_NAMED_RUNTIMES = 8
+_LEFT_OUT_BYTES = 200
+
+
+def markdown_from_report(report: Report, limit_bytes: int = LIMIT_BYTES) -> str:
+    """Markdown of at most ``limit_bytes`` of UTF-8. Ends with a newline.
+
+    What does not fit is left out row by row and section by section, cached jobs first and failed ones last, and
+    the text says how much. The verdict is always there. Raises ``ValueError`` below ``MINIMUM_BYTES``.
+    """
+    if limit_bytes < MINIMUM_BYTES:
+        raise ValueError(f"{limit_bytes} bytes are too few for a report, which needs {MINIMUM_BYTES}")
+    opening, closing = _opening(report), _closing(report)
+    factors = size_factors(report)
+    rows = [_row(job, factors) for job in report.jobs]
+    order = sorted(range(len(rows)), key=lambda index: importance(report.jobs[index].status))
+    sections = [*(_failure(job) for job in report.jobs if job.failure is not None), *_warnings(report)]
+
+    room = limit_bytes - _bytes((opening, *_HEADER, closing)) - _LEFT_OUT_BYTES
+    kept_sections = [sections[index] for index in _fitting(sections, max(room // 2, room - _bytes(rows)))]
+    kept_rows = {order[place] for place in _fitting([rows[index] for index in order], room - _bytes(kept_sections))}
+    table = [row for index, row in enumerate(rows) if index in kept_rows]
+    left_out = _left_out(len(rows) - len(table), len(sections) - len(kept_sections))
+    parts = [opening, "\n".join((*_HEADER, *table)) if table else "", left_out, *kept_sections, closing]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _opening(report: Report) -> str:
+    verdict, _, rest = verdict_text(report).partition(":")
+    lines = ["## TensorRT engines", "", f"**{verdict[0].upper()}{verdict[1:]}**:{rest}."]
+    return "\n".join(lines)
+
+
+def _row(job: JobReport, factors: Mapping[str, float]) -> str:
+    size = size_text(job.engine.size_bytes) if job.engine is not None else NOTHING
+    if job.id in factors:
+        size += f" ({factors[job.id]:.2f}x fp32)"
+    status = status_text(job.status)
+    cells = (
+        cell_code_span(job.id, 200),
+        f"**{status}**" if job.status in (Status.FAILED, Status.CANCELLED) else status,
+        size,
+        top1_text(job.accuracy),
+        cosine_text(job.accuracy),
+        build_time_text(job),
+        cell_code_span(job.reason),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _failure(job: JobReport) -> str:
+    failure = job.failure
+    assert failure is not None  # noqa: S101  the caller selects the jobs that failed
+    facts = [
+        f"- {name}: {_lines(text)}"
+        for name, text in (("What", failure.what), ("Why", failure.why), ("Fix", failure.fix))
+        if text.strip()
+    ]
+    missed = [verdict for verdict in (job.accuracy.verdicts if job.accuracy else ()) if not verdict.passed]
+    facts += [f"- Tolerance: {tolerance_text(verdict)}" for verdict in missed]
+    title = f"### {code_span(job.id, 200)} {status_text(job.status)}: {code_span(failure.kind, 40)}"
+    parts = [f"{title}, exit code {failure.exit_code}", "\n".join(facts), _log(failure)]
+    return "\n\n".join(filter(None, parts))
+
+
+def _lines(text: str) -> str:
+    spans = filter(None, (code_span(line, 500) for line in text.splitlines()[:_LOG_LINES]))
+    return "<br>".join(spans)
+
+
+def _log(failure: FailureReport) -> str:
+    lines = failure.log_tail[-_LOG_LINES:]
+    if not lines:
+        return f"The whole log is {code_span(failure.log)}." if failure.log else ""
+    place = f" of {html_code(failure.log)}" if failure.log else ""
+    count = "The decisive line" if len(lines) == 1 else f"The {len(lines)} decisive lines"
+    return f"<details><summary>{count}{place}</summary>\n\n{fenced_block(lines)}\n\n</details>"
+
+
+def _warnings(report: Report) -> Iterable[str]:
+    jobs_of: dict[str, list[str]] = {}
+    for job in report.jobs:
+        for warning in dict.fromkeys(job.warnings):
+            jobs_of.setdefault(warning, []).append(job.id)
+    if jobs_of:
+        yield "### Warnings\n\n" + "\n".join(f"- {code_span(text)}: {_named(ids)}" for text, ids in jobs_of.items())
+    if report.notes:
+        yield "### Notes\n\n" + "\n".join(f"- {code_span(note)}" for note in report.notes)
+
+
+def _named(ids: Sequence[str]) -> str:
+    named = ", ".join(code_span(job_id, 200) for job_id in ids[:_NAMED_JOBS])
+    return f"{named} and {len(ids) - _NAMED_JOBS} more" if len(ids) > _NAMED_JOBS else named
+
+
+def _closing(report: Report) -> str:
+    runtimes = [code_span(f"{name} {version}", 60) for name, version in list(report.runtimes.items())[:_NAMED_RUNTIMES]]
+    made = ", ".join((*runtimes, f"release {code_span(report.tool_version, 40)}"))
+    facts = (
+        f"Manifest {code_span(report.manifest, 200)}, with {made}; started {code_span(report.started, 40)}, "
+        f"took {duration_text(report.elapsed_s)}."
+    )
+    return "\n\n".join((*checked_as_text(report), facts))
+
+
+def _left_out(rows: int, sections: int) -> str:
+    parts = [
+        f"{count} {name}{'' if count == 1 else 's'}"
+        for count, name in ((rows, "job"), (sections, "section"))
+        if count > 0
+    ]
+    return f"_{' and '.join(parts)} left out here for want of room; the JSON report has everything._" if parts else ""
+
+
+def _fitting(texts: Sequence[str], room_bytes: int) -> list[int]:
+    """The indices of the texts that fit, the first ones first."""
+    kept = []
+    for index, text in enumerate(texts):
+        size = _bytes((text,))
+        if size <= room_bytes:
+            kept.append(index)
+            room_bytes -= size
+    return kept
+
+
+def _bytes(texts: Iterable[str]) -> int:
+    """Bytes of the texts with a blank line after each."""
+    return sum(len(text.encode()) + 2 for text in texts)

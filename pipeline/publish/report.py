@@ -1,0 +1,211 @@
+"""Everything that is published about one run, and nothing else: ``report.json`` is exactly this.
+
+Markdown, the terminal and the host's outputs are all made from a ``Report``. ``schemas/report.schema.json``
+describes its JSON form.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping  # noqa: TC003  record_from_json reads the annotations
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from pipeline.digest import Digest  # noqa: TC001
+from pipeline.manifest.types import Metric  # noqa: TC001
+from pipeline.precision import Precision  # noqa: TC001
+from pipeline.publish.record import RecordError, json_from_record, record_from_json
+
+SCHEMA_VERSION = 1
+
+
+class Outcome(str, Enum):
+    """How the whole run ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Status(str, Enum):
+    """How one job ended."""
+
+    BUILT = "built"
+    CACHED = "cached"
+    FAILED = "failed"
+    NEEDS_RUNNER = "needs-runner"
+    """Another machine must build it."""
+    SKIPPED = "skipped"
+    """Something that it depends on failed."""
+    CANCELLED = "cancelled"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Subject(str, Enum):
+    """What the accuracy figures were measured on."""
+
+    PREPARED_MODEL = "prepared model"
+    """The model that was handed to the builder, run by ONNX Runtime, for want of the engine's GPU."""
+    ENGINE = "engine"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class TensorReport:
+    """An input or output of an engine. A dimension is its size, a symbol, or ``None`` (-1 in TensorRT)."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineReport:
+    """An engine that was written. ``path`` is relative to the output folder, with forward slashes."""
+
+    path: str
+    size_bytes: int
+    digest: Digest
+    key: Digest
+    inputs: tuple[TensorReport, ...]
+    outputs: tuple[TensorReport, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputAccuracy:
+    """How one output differs from the original model's; a figure that is not finite becomes ``None``.
+
+    ``cosine_min`` is the smallest cosine similarity of any sample, the errors are the largest of any element;
+    ``max_relative_error`` is relative to the largest magnitude of the reference output.
+    """
+
+    name: str
+    cosine_min: float | None
+    max_absolute_error: float | None
+    max_relative_error: float | None
+
+    def __post_init__(self) -> None:
+        _drop_not_finite(self, "cosine_min", "max_absolute_error", "max_relative_error")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricVerdict:
+    """One tolerance and what was measured; ``measured`` and ``margin`` are ``None`` where not finite.
+
+    ``margin`` is how far inside the limit the figure lies, in the metric's own unit; negative where it was missed.
+    """
+
+    metric: Metric
+    measured: float | None
+    limit: float
+    passed: bool
+    margin: float | None
+
+    def __post_init__(self) -> None:
+        _drop_not_finite(self, "measured", "margin")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccuracyReport:
+    """The comparison with the original model. Top-1 is in percent, and ``None`` where there are no labels.
+
+    ``emulated`` says that ONNX Runtime cannot compute in this precision, and rounded in its place.
+    """
+
+    subject: Subject
+    emulated: bool
+    samples: int
+    top1_reference_percent: float | None
+    top1_candidate_percent: float | None
+    outputs: tuple[OutputAccuracy, ...]
+    verdicts: tuple[MetricVerdict, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureReport:
+    """Why a job failed: ``kind`` is a word such as ``build``; ``exit_code`` is that of the error.
+
+    ``log_tail`` holds the decisive lines of the log, at best its last; ``log`` is the whole log's path, relative
+    to the output folder.
+    """
+
+    kind: str
+    exit_code: int
+    what: str
+    why: str = ""
+    fix: str = ""
+    log_tail: tuple[str, ...] = ()
+    log: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobReport:
+    """One job. ``id`` is ``<model>/<target>/<precision>``; ``compute_capability`` is like ``8.9``.
+
+    ``reason`` says why it was a hit or what changed. ``build_s`` is what building took in this run, ``None`` where
+    nothing was built; ``previous_build_s`` is the last duration that the cache knows.
+    """
+
+    id: str
+    model: str
+    target: str
+    precision: Precision
+    runtime: str
+    compute_capability: str
+    status: Status
+    reason: str
+    build_s: float | None = None
+    previous_build_s: float | None = None
+    engine: EngineReport | None = None
+    accuracy: AccuracyReport | None = None
+    failure: FailureReport | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One run. ``started`` is UTC, like ``2030-01-31T12:00:00Z``; ``runtimes`` is name -> installed version."""
+
+    tool_version: str
+    manifest: str
+    started: str
+    elapsed_s: float
+    verdict: Outcome
+    exit_code: int
+    runtimes: Mapping[str, str]
+    jobs: tuple[JobReport, ...]
+    notes: tuple[str, ...] = ()
+
+    def with_status(self, status: Status) -> tuple[JobReport, ...]:
+        """The jobs that ended so."""
+        return tuple(job for job in self.jobs if job.status is status)
+
+
+def report_to_json(report: Report) -> dict[str, Any]:
+    """The JSON form that ``schemas/report.schema.json`` describes."""
+    return {"schema_version": SCHEMA_VERSION, **json_from_record(report)}
+
+
+def report_from_json(value: Any) -> Report:
+    """The inverse of ``report_to_json``. Raises ``RecordError`` for anything else, naming the place."""
+    if not isinstance(value, dict):
+        raise RecordError("a report must be a JSON object")
+    version = value.get("schema_version")
+    if type(version) is not int or version != SCHEMA_VERSION:
+        raise RecordError(f"schema_version: must be {SCHEMA_VERSION}, not {version!r}")
+    return record_from_json(Report, {name: item for name, item in value.items() if name != "schema_version"})
+
+
+def _drop_not_finite(record: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(record, name)
+        if value is not None and not math.isfinite(value):
+            object.__setattr__(record, name, None)

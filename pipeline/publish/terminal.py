@@ -1,0 +1,168 @@
+"""A report and a plan for whoever sits at the terminal or reads the job's log. Fits 80 columns."""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING, cast
+
+from pipeline.publish.escape import one_line, plain_lines
+from pipeline.publish.figures import (
+    NOTHING,
+    build_time_text,
+    checked_as_text,
+    cosine_text,
+    duration_text,
+    size_text,
+    status_text,
+    tolerance_text,
+    top1_text,
+    verdict_text,
+)
+from pipeline.publish.report import Outcome
+from pipeline.publish.stream import ForgivingStream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import TextIO
+
+    from rich.console import Console
+    from rich.text import Text
+
+    from pipeline.plan import Plan
+    from pipeline.publish.report import JobReport, Report
+
+_LOG_LINES = 10
+_FIGURES = frozenset({"size", "top-1 %", "cosine", "time (last)", "last time"})
+_VERDICT_STYLES = {Outcome.PASSED: "bold green", Outcome.FAILED: "bold red", Outcome.CANCELLED: "bold yellow"}
+_STYLES = {
+    "built": "green",
+    "cached": "cyan",
+    "failed": "bold red",
+    "cancelled": "yellow",
+    "skipped": "yellow",
+    "needs-runner": "yellow",
+    "build": "green",
+}
+
+
+def print_report(report: Report, stream: TextIO | None, *, width: int | None = None) -> None:
+    """Table, reasons, failures, warnings, and the verdict as the last line.
+
+    ``width`` is in columns, the terminal's where ``None``. Colours only where ``stream`` is a terminal and
+    ``NO_COLOR`` is unset. A stream that fails is no error.
+    """
+    console = console_for(ForgivingStream(stream), width)
+    header = ("job", "status", "size", "top-1 %", "cosine", "time (last)")
+    _print_table(console, header, [_cells(job) for job in report.jobs])
+    _print_lines(console, _why_lines(report))
+    for job in report.jobs:
+        _print_lines(console, _failure_lines(job))
+    _print_lines(console, _warning_lines(report))
+    _print_lines(console, checked_as_text(report))
+    console.print(_text(verdict_text(report), _VERDICT_STYLES[report.verdict]))
+
+
+def print_plan(plan: Plan, stream: TextIO | None, *, width: int | None = None) -> None:
+    """One row per job: its id, what a run would do, how long that took last time, and why."""
+    console = console_for(ForgivingStream(stream), width)
+    rows = [
+        (
+            planned.job.id,
+            str(planned.state),
+            NOTHING if planned.previous_s is None else duration_text(planned.previous_s),
+            planned.reason,
+        )
+        for planned in plan.jobs
+    ]
+    _print_table(console, ("job", "state", "last time", "why"), rows)
+
+
+def console_for(stream: ForgivingStream, width: int | None = None) -> Console:
+    """A rich console that writes to ``stream`` and takes no text for markup, emoji or something to highlight."""
+    from rich.console import Console
+
+    tty = stream.isatty()
+    return Console(
+        file=cast("IO[str]", stream),
+        force_terminal=tty,
+        color_system="auto" if tty else None,
+        width=width,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+
+
+def _print_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in header:
+        table.add_column(name, overflow="fold", justify="right" if name in _FIGURES else "left")
+    for row in rows:
+        job_id, state, *others = map(one_line, row)
+        table.add_row(_text(job_id), _text(state, _STYLES.get(state, "")), *map(_text, others))
+    console.print(table)
+
+
+def _cells(job: JobReport) -> tuple[str, ...]:
+    return (
+        job.id,
+        str(job.status),
+        NOTHING if job.engine is None else size_text(job.engine.size_bytes),
+        top1_text(job.accuracy),
+        cosine_text(job.accuracy),
+        build_time_text(job),
+    )
+
+
+def _why_lines(report: Report) -> Iterator[str]:
+    for reason, ids in _grouped((job.reason, job.id) for job in report.jobs):
+        yield f"why: {one_line(reason)}"
+        yield f"    {', '.join(map(one_line, ids))}"
+
+
+def _failure_lines(job: JobReport) -> Iterator[str]:
+    failure = job.failure
+    if failure is None:
+        return
+    yield f"{one_line(job.id)} {status_text(job.status)}: {one_line(failure.what)}"
+    for name, text in (("why", failure.why), ("fix", failure.fix)):
+        first, *others = plain_lines(text.strip())
+        if first:
+            yield f"  {name}: {first}"
+            yield from (f"       {line}" for line in others)
+    if job.accuracy is not None:
+        yield from (f"  {tolerance_text(verdict)}" for verdict in job.accuracy.verdicts if not verdict.passed)
+    yield from (f"  | {line}" for text in failure.log_tail[-_LOG_LINES:] for line in plain_lines(text))
+    if failure.log is not None:
+        yield f"  log: {one_line(failure.log)}"
+
+
+def _warning_lines(report: Report) -> Iterator[str]:
+    for warning, ids in _grouped((warning, job.id) for job in report.jobs for warning in job.warnings):
+        others = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
+        yield f"warning: {one_line(ids[0])}{others}: {one_line(warning)}"
+    yield from (f"note: {one_line(note)}" for note in report.notes)
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> Iterable[tuple[str, list[str]]]:
+    """Text -> the jobs that share it, each once, in the order of first sight."""
+    groups: dict[str, dict[str, None]] = {}
+    for text, job_id in pairs:
+        groups.setdefault(text, {})[job_id] = None
+    return [(text, list(ids)) for text, ids in groups.items()]
+
+
+def _print_lines(console: Console, lines: Iterable[str]) -> None:
+    """Each line with its indentation, kept where the line must be folded."""
+    from rich.padding import Padding
+
+    for line in lines:
+        text = line.lstrip(" ")
+        console.print(Padding(_text(text), (0, 0, 0, len(line) - len(text)), expand=False))
+
+
+def _text(text: str, style: str = "") -> Text:
+    from rich.text import Text
+
+    return Text(text, style=style, overflow="fold")

@@ -1,0 +1,221 @@
+"""How each artefact of a job is made from the ones before it: table -> typed model -> engine, and the check of it."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.artefacts import Recipe
+from pipeline.build.plan_header import PLAN_HEADER_BYTES, header_faults, read_plan_header
+from pipeline.build.request import BuildRequest, request_to_json
+from pipeline.ingredients import (
+    calibration_key,
+    check_key,
+    engine_key,
+    operators_key,
+    prepared_ingredients,
+    prepared_key,
+)
+from pipeline.prepare.facts import facts_to_json
+from pipeline.verify.comparison import comparison_from_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pipeline.artefacts import Artefact, Workshop
+    from pipeline.keys import Ingredient
+    from pipeline.plan import Job
+    from pipeline.precision import Precision
+    from pipeline.survey import SurveyedModel
+
+_BASE_BYTES = 1 << 30
+_BUILD_FACTOR = 4
+"""A TensorRT-RTX build peaked at 3.3 times the weights (2.25 GiB model, 1.7.1)."""
+_CHECK_TIMEOUT_S = 3600.0
+
+PLATFORM = f"{platform.system()}-{platform.machine()}".lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipes:
+    """Recipes of one run. ``tools`` and ``runtimes`` are package or runtime name -> installed version."""
+
+    workshop: Workshop
+    tools: Mapping[str, str]
+    runtimes: Mapping[str, str]
+
+    def operators(self, model: SurveyedModel, runtime: str) -> Recipe:
+        """Which operators ``runtime``'s parser refuses."""
+        return Recipe(
+            key=operators_key(model.digest, runtime, self.runtimes[runtime]),
+            subject=f"{model.spec.name}/{runtime}",
+            task="check-operators",
+            stage="checking operators of",
+            request=lambda: {"runtime": runtime, "model": str(model.spec.onnx)},
+            memory_bytes=self._memory_bytes(model),
+        )
+
+    def calibration(self, model: SurveyedModel) -> Recipe:
+        """The calibration table of a model that has calibration data."""
+        calibration = model.spec.calibration
+        assert calibration is not None  # noqa: S101  the manifest refuses INT8 without it
+        return Recipe(
+            key=calibration_key(model.digest, model.calibration),
+            subject=model.spec.name,
+            task="calibrate",
+            stage="calibrating",
+            request=lambda: {
+                "model": str(model.spec.onnx),
+                "inputs": facts_to_json(model.facts)["inputs"],
+                "data": str(calibration.data),
+                "samples": calibration.samples,
+                "batch_size": calibration.batch_size,
+                "method": str(calibration.method),
+                "percentile": calibration.percentile,
+            },
+            files=lambda outcome: (outcome["table"], outcome["json"]),
+            unchanged=model.unchanged,
+            timeout_s=model.spec.build.timeout_s,
+            memory_bytes=self._memory_bytes(model),
+        )
+
+    def prepared_from(self, model: SurveyedModel, precision: Precision) -> Mapping[str, Ingredient]:
+        """The key ingredients of a typed model."""
+        return prepared_ingredients(model.digest, precision, model.spec.build, model.calibration, self.tools)
+
+    def prepared(self, model: SurveyedModel, precision: Precision) -> Recipe:
+        """A model with the precision written into its graph."""
+        key = prepared_key(self.prepared_from(model, precision))
+
+        def request() -> Mapping[str, Any]:
+            table = self.workshop.obtain(self.calibration(model)).files if precision.quantized else {}
+            return {
+                "model": str(model.spec.onnx),
+                "precision": str(dict(key.ingredients)["prepared.precision"]),
+                "table": str(_only(table, ".table")) if precision.quantized else None,
+                "layer_precisions": [[glob, str(lowest)] for glob, lowest in model.spec.build.layer_precisions],
+            }
+
+        return Recipe(
+            key=key,
+            subject=f"{model.spec.name}/{dict(key.ingredients)['prepared.precision']}",
+            task="prepare",
+            stage="preparing",
+            request=request,
+            files=lambda outcome: tuple(outcome["files"]),
+            unchanged=model.unchanged,
+            timeout_s=model.spec.build.timeout_s,
+            memory_bytes=self._memory_bytes(model),
+        )
+
+    def engine(self, job: Job, model: SurveyedModel) -> Recipe:
+        """The engine of a job whose runtime is installed here."""
+        build = model.spec.build
+        version = self.runtimes[job.target.runtime]
+
+        def request() -> Mapping[str, Any]:
+            prepared = self.workshop.obtain(self.prepared(model, job.precision))
+            return request_to_json(
+                BuildRequest(
+                    runtime=job.target.runtime,
+                    model=prepared.files[prepared.outcome["model"]],
+                    compute_capability=job.target.compute_capability,
+                    precision=job.precision,
+                    profiles=model.profiles,
+                    optimization_level=build.optimization_level,
+                    workspace_mib=build.workspace_mib,
+                    sparsity=build.sparsity,
+                    profiling_verbosity=build.profiling_verbosity,
+                )
+            )
+
+        def faults(files: Mapping[str, Path], outcome: Mapping[str, Any]) -> tuple[str, ...]:
+            path = files[outcome["engine"]]
+            with path.open("rb") as file:
+                header = read_plan_header(file.read(PLAN_HEADER_BYTES))
+            return header_faults(
+                header,
+                size_bytes=path.stat().st_size,
+                runtime=job.target.runtime,
+                version=version,
+                compute_capability=job.target.compute_capability,
+            )
+
+        return Recipe(
+            key=engine_key(
+                self.prepared_from(model, job.precision),
+                job.target,
+                job.precision,
+                build,
+                model.profiles,
+                platform=PLATFORM,
+                runtime_version=version,
+            ),
+            subject=job.id,
+            task="build",
+            stage="building",
+            request=request,
+            files=lambda outcome: (outcome["engine"],),
+            faults=faults,
+            timeout_s=build.timeout_s,
+            memory_bytes=self._memory_bytes(model),
+        )
+
+    def check(self, model: SurveyedModel, precision: Precision) -> Recipe | None:
+        """The comparison of a typed model with its original; ``None`` for a model without evaluation data."""
+        accuracy = model.spec.accuracy
+        if accuracy is None or model.evaluation is None:
+            return None
+        data, labels = model.evaluation
+
+        def request() -> Mapping[str, Any]:
+            prepared = self.workshop.obtain(self.prepared(model, precision))
+            return {
+                "reference": str(model.spec.onnx),
+                "candidate": str(prepared.files[prepared.outcome["model"]]),
+                "precision": str(precision),
+                "data": str(accuracy.data),
+                "labels": str(accuracy.labels) if accuracy.labels else None,
+                "samples": accuracy.samples,
+                "batch_size": _CHECK_BATCH_SIZE,
+            }
+
+        key = check_key(self.prepared_from(model, precision), data, labels, accuracy.samples, self.tools)
+        return Recipe(
+            key=key,
+            subject=f"{model.spec.name}/{dict(key.ingredients)['prepared.precision']}",
+            task="verify",
+            stage="verifying",
+            request=request,
+            faults=_comparison_faults,
+            unchanged=model.unchanged,
+            timeout_s=_CHECK_TIMEOUT_S,
+            memory_bytes=self._memory_bytes(model),
+        )
+
+    @staticmethod
+    def _memory_bytes(model: SurveyedModel) -> int:
+        return _BASE_BYTES + _BUILD_FACTOR * model.facts.weights_bytes
+
+
+_CHECK_BATCH_SIZE = 8
+
+
+def _comparison_faults(_files: Mapping[str, Path], outcome: Mapping[str, Any]) -> tuple[str, ...]:
+    try:
+        comparison_from_json(outcome)
+    except ValueError as error:
+        return (str(error),)
+    return ()
+
+
+def _only(files: Mapping[str, Path], suffix: str) -> Path:
+    (path,) = (path for name, path in files.items() if name.endswith(suffix))
+    return path
+
+
+def table_of(calibration: Artefact) -> Path:
+    """The calibration table among an artefact's files."""
+    return _only(calibration.files, ".table")

@@ -1,0 +1,121 @@
+"""The stages in order: survey, plan, check, obtain, judge, write. No detail of any of them."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.artefacts import Workshop
+from pipeline.cache.content import ContentCache
+from pipeline.cache.local import LocalStore
+from pipeline.child.supervisor import run_task
+from pipeline.machine import installed_runtimes, installed_tools
+from pipeline.manifest.load import load_manifest
+from pipeline.operators import check_operators
+from pipeline.outcome import job_outcome
+from pipeline.plan import Plan, State, jobs_from_manifest, models_of, needs_runner, planned_from_lookup
+from pipeline.recipes import Recipes
+from pipeline.slots import Slots, available_memory_bytes
+from pipeline.survey import survey_models
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator, Mapping
+
+    from pipeline.manifest.types import Manifest
+    from pipeline.outcome import JobOutcome
+    from pipeline.plan import Job, PlannedJob
+    from pipeline.publish.progress import Progress
+    from pipeline.settings import Settings
+    from pipeline.survey import SurveyedModel
+
+_THREADS = 32
+"""Threads that wait for artefacts; ``Slots`` decides how many children work at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What every command works with. Its scratch folder lives as long as the ``with`` block that opened it."""
+
+    settings: Settings
+    cancel: threading.Event
+    workshop: Workshop
+    recipes: Recipes
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A manifest whose models were surveyed and whose jobs were looked up."""
+
+    manifest: Manifest
+    models: Mapping[str, SurveyedModel]
+    plan: Plan
+
+
+@contextlib.contextmanager
+def open_context(
+    settings: Settings, cancel: threading.Event, progress: Progress, logs: Path | None
+) -> Iterator[Context]:
+    """Open the cache and a scratch folder. Raises ``SettingsError`` where packages are missing."""
+    tools = installed_tools()
+    scratch = Path(tempfile.mkdtemp(prefix="trt-engines-"))
+    workshop = Workshop(
+        cache=ContentCache(LocalStore(settings.cache) if settings.cache else None),
+        scratch=scratch,
+        logs=logs or scratch / "logs",
+        slots=Slots(settings.workers, available_memory_bytes()),
+        cancel=cancel,
+        progress=progress,
+        run_task=run_task,
+    )
+    recipes = Recipes(workshop=workshop, tools=tools, runtimes=installed_runtimes())
+    try:
+        yield Context(settings=settings, cancel=cancel, workshop=workshop, recipes=recipes, progress=progress)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def make_plan(context: Context) -> Planned:
+    """Load the manifest, survey its models, look every job up.
+
+    Raises ``ManifestError``, ``ModelError``, and ``SettingsError`` where ``--only`` selects nothing.
+    """
+    manifest = load_manifest(context.settings.manifest)
+    jobs = jobs_from_manifest(manifest, context.settings.only)
+    surveyed = survey_models(models_of(jobs), context.workshop, context.recipes.tools)
+    models = {model.spec.name: model for model in surveyed}
+    plan = Plan(tuple(_planned(context, job, models[job.model.name]) for job in jobs))
+    return Planned(manifest=manifest, models=models, plan=plan)
+
+
+def _planned(context: Context, job: Job, model: SurveyedModel) -> PlannedJob:
+    missing = missing_for(job, context.recipes.runtimes)
+    if missing:
+        return needs_runner(job, missing)
+    recipe = context.recipes.engine(job, model)
+    return planned_from_lookup(job, context.workshop.look_up(recipe.key, recipe.subject))
+
+
+def missing_for(job: Job, runtimes: Mapping[str, str]) -> str:
+    """What this machine lacks for a job; empty where it can build it."""
+    if job.target.runtime in runtimes:
+        return ""
+    product = job.target.gpu.upper() if job.target.gpu else f"compute capability {job.target.sm}"
+    return f"needs a runner with {product} and {job.target.runtime}"
+
+
+def carry_out(context: Context, planned: Planned) -> tuple[JobOutcome, ...]:
+    """Obtain and judge every job that this machine can build; one job's failure leaves the others alone."""
+    check_operators(context.recipes, planned.models, (entry.job for entry in planned.plan.with_state(State.BUILD)))
+    with ThreadPoolExecutor(_THREADS) as pool:
+        futures = [
+            pool.submit(job_outcome, context.recipes, entry, planned.models[entry.job.model.name])
+            for entry in planned.plan.jobs
+        ]
+        return tuple(future.result() for future in futures)

@@ -1,0 +1,145 @@
+"""What each runtime can be asked for in this version: facts that need no native library.
+
+The limits of TensorRT-RTX were measured with release 1.7.1, which builds on a machine without a GPU. Everything that
+it cannot do, or would leave undone without a word, is refused here with the reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import metadata
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from pipeline.errors import DeviceError
+from pipeline.precision import Precision
+from pipeline.targets import TENSORRT, TENSORRT_RTX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pipeline.manifest.types import BuildSettings, ModelSpec
+    from pipeline.targets import Target
+
+RTX_COMPUTE_CAPABILITIES = ((7, 5), (8, 0), (8, 6), (8, 9), (12, 0), (12, 1))
+"""What TensorRT-RTX builds for ahead of time (its ``ComputeCapability`` enum)."""
+_NO_RUN = "no backend of this version can run an engine, so nothing can be timed"
+_NO_WEIGHTLESS = "TensorRT-RTX fails inside its compiler when it builds this on a machine without a GPU"
+_TURING = (7, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A field that cannot be honoured. ``field`` is its path below the model, such as ``("build", "refit")``."""
+
+    field: tuple[str, ...]
+    reason: str
+    fix: str
+
+
+RUN_REFUSALS = (
+    Refusal(("benchmark",), _NO_RUN, "remove `benchmark`"),
+    Refusal(("budgets", "latency_ms"), _NO_RUN, "remove `latency_ms`"),
+    Refusal(("budgets", "regression_percent"), _NO_RUN, "remove `regression_percent`"),
+)
+"""Fields that need an engine to run. The schema knows their form; every runtime refuses them in this version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """A runtime by the word that manifests use, with the distributions that must be installed for it."""
+
+    name: str
+    distributions: tuple[str, ...]
+
+    def installed_version(self) -> str | None:
+        """The installed version, from package metadata alone; ``None`` where any part is not installed.
+
+        Raises ``DeviceError`` where the parts are of different versions.
+        """
+        try:
+            versions = [metadata.version(distribution) for distribution in self.distributions]
+        except metadata.PackageNotFoundError:
+            return None
+        if len(set(versions)) > 1:
+            found = ", ".join(f"{name} {version}" for name, version in zip(self.distributions, versions, strict=True))
+            raise DeviceError(
+                f"the packages of {self.name} are of different versions", why=found, fix="install them at one version"
+            )
+        return versions[0]
+
+
+RUNTIMES: Mapping[str, Runtime] = MappingProxyType(
+    {
+        runtime.name: runtime
+        for runtime in (
+            Runtime(TENSORRT, ("tensorrt",)),
+            Runtime(TENSORRT_RTX, ("tensorrt_rtx_cu13_libs", "tensorrt_rtx_cu13_bindings")),
+        )
+    }
+)
+"""Every runtime that a manifest may name."""
+
+
+def refusals(spec: ModelSpec, target: Target, precision: Precision) -> tuple[Refusal, ...]:
+    """Everything that keeps this version from building ``spec`` for ``target`` in ``precision``."""
+    return (
+        *target_refusals(target),
+        *precision_refusals(target, precision),
+        *build_refusals(target, spec.build),
+    )
+
+
+def target_refusals(target: Target) -> tuple[Refusal, ...]:
+    """Whether the target's runtime builds for its compute capability at all."""
+    if target.runtime != TENSORRT_RTX or target.compute_capability in RTX_COMPUTE_CAPABILITIES:
+        return ()
+    known = ", ".join(map(_capability, RTX_COMPUTE_CAPABILITIES))
+    reason = (
+        f"TensorRT-RTX does not build for compute capability {_capability(target.compute_capability)}, only {known}"
+    )
+    return (Refusal(("targets",), reason, f"use `runtime: {TENSORRT}` for this target"),)
+
+
+def precision_refusals(target: Target, precision: Precision) -> tuple[Refusal, ...]:
+    """Whether ``precision`` can be built for ``target``."""
+    if precision in (Precision.FP8, Precision.INT4):
+        reason = f"{precision} needs a quantizer that is not part of this version"
+        return (Refusal(("precisions",), reason, "use int8 or int8-fp16"),)
+    if target.runtime == TENSORRT_RTX and target.compute_capability == _TURING:
+        if precision is Precision.BF16:
+            reason = f"TensorRT-RTX cannot compile bf16 for {target.id} (compute capability 7.5)"
+            return (Refusal(("precisions",), reason, "use fp16, or give that target a model entry of its own"),)
+        if precision is Precision.TF32:
+            reason = f"{target.id} (compute capability 7.5) has no TF32, so the engine would be the same as fp32"
+            return (Refusal(("precisions",), reason, "use fp32, or give that target a model entry of its own"),)
+    return ()
+
+
+def build_refusals(target: Target, build: BuildSettings) -> tuple[Refusal, ...]:
+    """The settings that the target's runtime would refuse or silently leave out."""
+    return tuple(_rtx_build_refusals(build)) if target.runtime == TENSORRT_RTX else ()
+
+
+def _rtx_build_refusals(build: BuildSettings) -> Iterator[Refusal]:
+    if build.typing != "strong":
+        reason = "TensorRT-RTX builds strongly typed networks only; precision is prepared in the model"
+        yield Refusal(("build", "typing"), reason, "remove `typing`")
+    if build.version_compatible:
+        reason = "the lean runtime that a version compatible engine needs is not shipped with TensorRT-RTX"
+        yield Refusal(("build", "version_compatible"), reason, "remove it, or build with `runtime: tensorrt`")
+    if build.hardware_compatibility != "none":
+        reason = "it has no effect in TensorRT-RTX; its engines are bound to the compute capabilities they name"
+        yield Refusal(("build", "hardware_compatibility"), reason, "list each compute capability as a target")
+    if build.refit:
+        yield Refusal(("build", "refit"), _NO_WEIGHTLESS, "remove `refit`")
+    if build.strip_weights:
+        yield Refusal(("build", "strip_weights"), _NO_WEIGHTLESS, "remove `strip_weights`")
+    if build.plugins:
+        reason = "TensorRT-RTX cannot load plugin libraries"
+        yield Refusal(("build", "plugins"), reason, "remove `plugins`, or build with `runtime: tensorrt`")
+
+
+def _capability(pair: tuple[int, int]) -> str:
+    major, minor = pair
+    return f"{major}.{minor}"

@@ -1,0 +1,164 @@
+"""What is known of each model before anything is built: digests, facts, profiles, and that it passed its checks."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.artefacts import Recipe
+from pipeline.digest import digest_from_file
+from pipeline.errors import Fault, ManifestError, ModelError
+from pipeline.ingredients import calibration_ingredients, model_digest, model_key
+from pipeline.paths import OutsideFolderError, contained
+from pipeline.prepare.dataset_files import dataset_digest
+from pipeline.prepare.facts import facts_from_json
+from pipeline.prepare.shapes import complete_profiles, profile_faults
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from pipeline.artefacts import Workshop
+    from pipeline.digest import Digest
+    from pipeline.keys import Ingredient
+    from pipeline.manifest.types import ModelSpec, ShapeRange
+    from pipeline.prepare.facts import ModelFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurveyedModel:
+    """A model whose files were read, hashed and checked.
+
+    ``digest`` covers the ONNX file and its external data. ``calibration`` holds the key ingredients of its
+    calibration table, empty where it has none. ``evaluation`` is the digest of the evaluation data and of its labels.
+    """
+
+    spec: ModelSpec
+    digest: Digest
+    onnx_digest: Digest
+    external: Mapping[str, Digest]
+    facts: ModelFacts
+    profiles: tuple[Mapping[str, ShapeRange], ...]
+    calibration: Mapping[str, Ingredient]
+    evaluation: tuple[Digest, Digest | None] | None
+
+    def unchanged(self) -> bool:
+        """Whether the model's files still hold the bytes that ``digest`` names."""
+        try:
+            return digest_from_file(self.spec.onnx) == self.onnx_digest and self.external == _external_digests(
+                self.spec, self.facts
+            )
+        except (OSError, ModelError):
+            return False
+
+
+def survey_models(
+    specs: Iterable[ModelSpec], workshop: Workshop, tools: Mapping[str, str]
+) -> tuple[SurveyedModel, ...]:
+    """Survey every model, and report what is wrong with all of them at once.
+
+    Raises ``ManifestError`` for profiles that do not fit, else ``ModelError`` for models and data that are wrong.
+    """
+    faults: list[Fault] = []
+    problems: list[ModelError] = []
+    surveyed: list[SurveyedModel] = []
+    for spec in specs:
+        try:
+            model = _survey_model(spec, workshop, tools)
+        except ModelError as error:
+            problems.append(error)
+            continue
+        faults.extend(profile_faults(spec, model.facts))
+        surveyed.append(model)
+    if faults:
+        raise ManifestError(tuple(faults))
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise ModelError(f"{len(problems)} models are wrong", why="\n" + "\n".join(map(str, problems)))
+    return tuple(surveyed)
+
+
+def _survey_model(spec: ModelSpec, workshop: Workshop, tools: Mapping[str, str]) -> SurveyedModel:
+    with _file_errors(spec):
+        onnx_digest = digest_from_file(spec.onnx)
+    if spec.sha256 is not None and spec.sha256 != onnx_digest:
+        raise ModelError(
+            f"{spec.onnx} is not the file that the manifest names",
+            why=f"its SHA-256 is {onnx_digest.hex}, the manifest says {spec.sha256.hex}",
+            fix="fetch the right file, or correct `sha256`",
+            where=str(spec.location),
+        )
+    facts = _facts(spec, onnx_digest, {}, workshop, tools)
+    external = _external_digests(spec, facts)
+    if external:
+        facts = _facts(spec, onnx_digest, external, workshop, tools)
+    with _file_errors(spec):
+        calibration = (
+            calibration_ingredients(spec.calibration, dataset_digest(spec.calibration.data), tools)
+            if spec.calibration
+            else {}
+        )
+        evaluation = (
+            (
+                dataset_digest(spec.accuracy.data),
+                digest_from_file(spec.accuracy.labels) if spec.accuracy.labels else None,
+            )
+            if spec.accuracy
+            else None
+        )
+    return SurveyedModel(
+        spec=spec,
+        digest=model_digest(onnx_digest, external),
+        onnx_digest=onnx_digest,
+        external=external,
+        facts=facts,
+        profiles=complete_profiles(spec, facts),
+        calibration=calibration,
+        evaluation=evaluation,
+    )
+
+
+def _facts(
+    spec: ModelSpec,
+    onnx_digest: Digest,
+    external: Mapping[str, Digest],
+    workshop: Workshop,
+    tools: Mapping[str, str],
+) -> ModelFacts:
+    recipe = Recipe(
+        key=model_key(onnx_digest, external, tools),
+        subject=spec.name,
+        task="inspect-model",
+        stage="checking",
+        request=lambda: {"model": str(spec.onnx)},
+        faults=lambda _files, outcome: _damage(facts_from_json, outcome),
+        memory_bytes=1 << 29,
+    )
+    return facts_from_json(workshop.obtain(recipe).outcome)
+
+
+def _damage(read: Callable[[Mapping[str, object]], object], outcome: Mapping[str, object]) -> tuple[str, ...]:
+    try:
+        read(outcome)
+    except ValueError as error:
+        return (str(error),)
+    return ()
+
+
+def _external_digests(spec: ModelSpec, facts: ModelFacts) -> dict[str, Digest]:
+    with _file_errors(spec):
+        return {name: digest_from_file(contained(spec.onnx.parent, name)) for name in sorted(facts.external_files)}
+
+
+@contextlib.contextmanager
+def _file_errors(spec: ModelSpec) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, OutsideFolderError) as error:
+        raise ModelError(
+            f"a file of model {spec.name!r} cannot be used",
+            why=str(error),
+            fix="check that it exists inside the repository and can be read",
+            where=str(spec.location),
+        ) from error

@@ -1,0 +1,189 @@
+"""Reports to publish in tests: one with every status, and parts of it."""
+
+from __future__ import annotations
+
+from pipeline.digest import digest_from_bytes
+from pipeline.manifest.types import Metric, ShapeRange
+from pipeline.precision import Precision
+from pipeline.publish.report import (
+    AccuracyReport,
+    EngineReport,
+    FailureReport,
+    JobReport,
+    MetricVerdict,
+    Outcome,
+    OutputAccuracy,
+    Report,
+    Status,
+    Subject,
+    TensorReport,
+)
+from pipeline.publish.sidecar import BuilderSettings, LayerPrecision, Sidecar, TargetReport
+
+
+def engine_report(path: str = "digits/sm_89/fp32.engine", size_bytes: int = 1_300_000) -> EngineReport:
+    return EngineReport(
+        path=path,
+        size_bytes=size_bytes,
+        digest=digest_from_bytes(path.encode()),
+        key=digest_from_bytes(b"key of " + path.encode()),
+        inputs=(TensorReport("images", "float32", ("batch", 1, 8, 8)),),
+        outputs=(TensorReport("logits", "float32", (None, 10)),),
+    )
+
+
+def accuracy_report(
+    candidate_percent: float = 98.61,
+    cosine_min: float | None = 0.99912,
+    *,
+    emulated: bool = False,
+    subject: Subject = Subject.PREPARED_MODEL,
+    verdicts: tuple[MetricVerdict, ...] = (),
+) -> AccuracyReport:
+    return AccuracyReport(
+        subject=subject,
+        emulated=emulated,
+        samples=360,
+        top1_reference_percent=98.89,
+        top1_candidate_percent=candidate_percent,
+        outputs=(
+            OutputAccuracy(name="logits", cosine_min=cosine_min, max_absolute_error=0.0123, max_relative_error=0.00045),
+        ),
+        verdicts=verdicts,
+    )
+
+
+def job_report(job_id: str, status: Status, reason: str, **parts: object) -> JobReport:
+    model, target, precision = job_id.rsplit("/", 2)
+    return JobReport(
+        id=job_id,
+        model=model,
+        target=target,
+        precision=Precision(precision),
+        runtime="tensorrt-rtx",
+        compute_capability="8.9",
+        status=status,
+        reason=reason,
+        **parts,  # type: ignore[arg-type]
+    )
+
+
+def report_of(*jobs: JobReport, verdict: Outcome = Outcome.PASSED, exit_code: int = 0) -> Report:
+    return Report(
+        tool_version="0.1.0",
+        manifest="examples/digits/trt-engines.yaml",
+        started="2030-01-31T12:00:00Z",
+        elapsed_s=12.34,
+        verdict=verdict,
+        exit_code=exit_code,
+        runtimes={"tensorrt-rtx": "1.7.1.116"},
+        jobs=jobs,
+    )
+
+
+def sample_report() -> Report:
+    """A failed run in which every status and every optional part occurs."""
+    missed = MetricVerdict(metric=Metric.COSINE, measured=0.91234, limit=0.99, passed=False, margin=-0.07766)
+    kept = MetricVerdict(metric=Metric.TOP1_DROP, measured=0.28, limit=1.0, passed=True, margin=0.72)
+    jobs = (
+        job_report(
+            "digits/sm_89/fp32",
+            Status.CACHED,
+            "hit: every ingredient is the same",
+            previous_build_s=0.31,
+            engine=engine_report(),
+            accuracy=accuracy_report(98.89, 1.0),
+        ),
+        job_report(
+            "digits/sm_89/fp16",
+            Status.BUILT,
+            "model sha256:ab12cd34… -> sha256:ef56ab78…",
+            build_s=0.29,
+            previous_build_s=0.33,
+            engine=engine_report("digits/sm_89/fp16.engine", 700_000),
+            accuracy=accuracy_report(verdicts=(kept,)),
+            warnings=("2 nodes stayed in FP32: `Softmax` | <b>bold</b> @someone",),
+        ),
+        job_report(
+            "digits/sm_89/bf16",
+            Status.BUILT,
+            "miss: never built before",
+            build_s=125.2,
+            engine=engine_report("digits/sm_89/bf16.engine", 710_000),
+            accuracy=accuracy_report(emulated=True),
+        ),
+        job_report(
+            "digits/sm_89/int8",
+            Status.FAILED,
+            "profile opt 8 -> 16",
+            build_s=0.4,
+            engine=engine_report("digits/sm_89/int8.engine", 400_000),
+            accuracy=accuracy_report(80.0, 0.91234, verdicts=(missed, kept)),
+            failure=FailureReport(
+                kind="accuracy",
+                exit_code=7,
+                what="digits/sm_89/int8 is not accurate enough",
+                why="cosine 0.91234 is below 0.99",
+                fix="calibrate on more data",
+            ),
+        ),
+        job_report(
+            "digits/sm_120/fp32",
+            Status.FAILED,
+            "TensorRT-RTX 1.6.1 -> 1.7.1",
+            previous_build_s=3725.0,
+            failure=FailureReport(
+                kind="build",
+                exit_code=6,
+                what="the builder refused the model",
+                why="2 layers have no implementation:\n  conv1\n  conv2",
+                fix="see the log",
+                log_tail=(
+                    "[E] Error Code 10: Could not find any implementation for node {conv1}",
+                    "```",
+                    "[link](https://example.com) <img src=x> @someone #1",
+                ),
+                log="logs/digits/sm_120/fp32/build.log",
+            ),
+        ),
+        job_report("digits/h100/fp16", Status.NEEDS_RUNNER, "needs a runner with H100 and tensorrt"),
+        job_report("digits/sm_86/fp32", Status.SKIPPED, "the calibration of its model failed"),
+        job_report("digits/sm_86/fp16", Status.CANCELLED, "cancelled before it began"),
+    )
+    report = report_of(*jobs, verdict=Outcome.FAILED, exit_code=6)
+    return Report(
+        **{name: getattr(report, name) for name in report.__slots__ if name != "notes"},
+        notes=("the cache failed 3 times and is left alone: No space left on device",),
+    )
+
+
+def sample_sidecar() -> Sidecar:
+    return Sidecar(
+        job="digits/sm_89/int8",
+        key=digest_from_bytes(b"key"),
+        engine_digest=digest_from_bytes(b"engine"),
+        engine_size_bytes=400_000,
+        model_digest=digest_from_bytes(b"model"),
+        calibration_table_digest=digest_from_bytes(b"table"),
+        precision=Precision.INT8,
+        target=TargetReport(id="sm_89", runtime="tensorrt-rtx", compute_capability="8.9", gpu=None),
+        tool_version="0.1.0",
+        runtime_version="1.7.1.116",
+        tools={"onnx": "1.23.2", "onnxruntime": "1.31.1"},
+        inputs=(TensorReport("images", "float32", (None, 1, 8, 8)),),
+        outputs=(TensorReport("logits", "float32", ("batch", 10)),),
+        profiles=({"images": ShapeRange((1, 1, 8, 8), (8, 1, 8, 8), (32, 1, 8, 8))},),
+        builder_settings=BuilderSettings(
+            typing="strong",
+            optimization_level=None,
+            workspace_mib=256,
+            sparsity=False,
+            version_compatible=False,
+            hardware_compatibility="none",
+            refit=False,
+            strip_weights=False,
+            plugins=(),
+            profiling_verbosity="layer-names",
+            layer_precisions=(LayerPrecision("/conv1*", Precision.FP16),),
+        ),
+    )

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipeline.errors import DeviceError
+from pipeline.manifest.types import Budgets, BuildSettings, Location, ModelSpec
+from pipeline.precision import Precision
+from pipeline.runtimes import RUNTIMES, refusals
+from pipeline.targets import TENSORRT, TENSORRT_RTX, target_from_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def _model(build: BuildSettings | None = None) -> ModelSpec:
+    return ModelSpec(
+        name="m",
+        onnx=Path("/m.onnx"),
+        sha256=None,
+        profiles=(),
+        targets=(),
+        precisions=(),
+        calibration=None,
+        build=build or BuildSettings(),
+        accuracy=None,
+        budgets=Budgets(),
+        location=Location("m.yaml", 1, 1),
+    )
+
+
+def _refused(gpu: str, runtime: str, precision: Precision, build: BuildSettings | None = None) -> list[tuple[str, ...]]:
+    return [refusal.field for refusal in refusals(_model(build), target_from_name(gpu, runtime), precision)]
+
+
+def _install(monkeypatch: pytest.MonkeyPatch, versions: Mapping[str, str]) -> None:
+    def version(name: str) -> str:
+        if name not in versions:
+            raise metadata.PackageNotFoundError(name)
+        return versions[name]
+
+    monkeypatch.setattr(metadata, "version", version)
+
+
+@pytest.mark.parametrize("gpu", ["t4", "a100", "a10", "l4", "rtx-5090", "gb10"])
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.FP16, Precision.INT8, Precision.INT8_FP16])
+def test_tensorrt_rtx_builds_for_what_it_lists(gpu: str, precision: Precision) -> None:
+    assert _refused(gpu, TENSORRT_RTX, precision) == []
+
+
+@pytest.mark.parametrize("gpu", ["orin", "h100", "b200", "b300", "thor"])
+def test_tensorrt_rtx_refuses_other_capabilities(gpu: str) -> None:
+    assert _refused(gpu, TENSORRT_RTX, Precision.FP16) == [("targets",)]
+    assert _refused(gpu, TENSORRT, Precision.FP16) == []
+
+
+@pytest.mark.parametrize("precision", [Precision.BF16, Precision.TF32])
+def test_turing_has_neither_bf16_nor_tf32(precision: Precision) -> None:
+    assert _refused("t4", TENSORRT_RTX, precision) == [("precisions",)]
+    assert _refused("a10", TENSORRT_RTX, precision) == []
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("precision", [Precision.FP8, Precision.INT4])
+def test_a_precision_without_a_quantizer_is_refused_everywhere(runtime: str, precision: Precision) -> None:
+    assert _refused("l4", runtime, precision) == [("precisions",)]
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        BuildSettings(typing="weak"),
+        BuildSettings(version_compatible=True),
+        BuildSettings(hardware_compatibility="ampere+"),
+        BuildSettings(refit=True),
+        BuildSettings(strip_weights=True),
+        BuildSettings(plugins=(Path("/p.so"),)),
+    ],
+)
+def test_settings_that_tensorrt_rtx_cannot_honour_are_refused(build: BuildSettings) -> None:
+    ((section, name),) = _refused("l4", TENSORRT_RTX, Precision.FP16, build)
+    assert section == "build"
+    assert getattr(build, name) != getattr(BuildSettings(), name)
+    assert _refused("l4", TENSORRT, Precision.FP16, build) == []
+
+
+def test_settings_that_tensorrt_rtx_takes_are_not_refused() -> None:
+    build = BuildSettings(optimization_level=5, workspace_mib=64, sparsity=True, profiling_verbosity="detailed")
+    assert _refused("l4", TENSORRT_RTX, Precision.FP16, build) == []
+
+
+def test_the_version_is_read_from_package_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
+    _install(monkeypatch, {"tensorrt_rtx_cu13_libs": "1.7.1", "tensorrt_rtx_cu13_bindings": "1.7.1"})
+    assert RUNTIMES[TENSORRT_RTX].installed_version() == "1.7.1"
+    assert RUNTIMES[TENSORRT].installed_version() is None
+
+
+def test_half_an_installation_counts_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    _install(monkeypatch, {"tensorrt_rtx_cu13_bindings": "1.7.1"})
+    assert RUNTIMES[TENSORRT_RTX].installed_version() is None
+
+
+def test_parts_of_different_versions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    _install(monkeypatch, {"tensorrt_rtx_cu13_libs": "1.7.1", "tensorrt_rtx_cu13_bindings": "1.6.0"})
+    with pytest.raises(DeviceError, match=r"libs 1\.7\.1, tensorrt_rtx_cu13_bindings 1\.6\.0"):
+        RUNTIMES[TENSORRT_RTX].installed_version()
