@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline import __version__
@@ -30,19 +31,27 @@ if TYPE_CHECKING:
 _KINDS = {3: "manifest", 4: "model", 5: "device", 6: "build", 7: "accuracy", 8: "budget", 9: "cache", 130: "cancelled"}
 
 
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A builder's log: its path relative to the output folder, and its last lines."""
+
+    path: str
+    tail: tuple[str, ...]
+
+
 def report_from_outcomes(
     outcomes: tuple[JobOutcome, ...],
     *,
     manifest: Path,
     engines: Mapping[str, EngineReport],
-    logs: Mapping[str, str],
+    logs: Mapping[str, Log],
     runtimes: Mapping[str, str],
     started: str,
     elapsed_s: float,
     exit_code: int,
     notes: tuple[str, ...],
 ) -> Report:
-    """The report of a run. ``engines`` and ``logs`` are by job id; log paths are relative to the output folder."""
+    """The report of a run. ``engines`` and ``logs`` are by job id."""
     verdict = Outcome.CANCELLED if exit_code == Cancelled.exit_code else Outcome.FAILED if exit_code else Outcome.PASSED
     return Report(
         tool_version=__version__,
@@ -60,7 +69,7 @@ def report_from_outcomes(
     )
 
 
-def _job_report(outcome: JobOutcome, engine: EngineReport | None, log: str | None) -> JobReport:
+def _job_report(outcome: JobOutcome, engine: EngineReport | None, log: Log | None) -> JobReport:
     planned, made = outcome.planned, outcome.engine
     job = planned.job
     return JobReport(
@@ -105,6 +114,7 @@ def _accuracy_report(outcome: JobOutcome) -> AccuracyReport | None:
                 cosine_min=output.cosine_min,
                 max_absolute_error=output.max_absolute_error,
                 max_relative_error=output.max_relative_error,
+                exact_match=output.exact_match,
             )
             for output in comparison.outputs
         ),
@@ -115,18 +125,21 @@ def _accuracy_report(outcome: JobOutcome) -> AccuracyReport | None:
                 limit=verdict.limit,
                 passed=verdict.passed,
                 margin=verdict.margin,
+                output=verdict.output,
+                reason=verdict.reason,
             )
             for verdict in outcome.verdicts
         ),
     )
 
 
-def _failure_report(error: PipelineError, log: str | None) -> FailureReport:
+def _failure_report(error: PipelineError, log: Log | None) -> FailureReport:
     return FailureReport(
         kind=_KINDS.get(error.exit_code, "unknown"),
         exit_code=error.exit_code,
         what=f"{error.where}: {error.what}" if error.where else error.what,
         why=error.why,
         fix=error.fix,
-        log=log,
+        log_tail=log.tail if log else (),
+        log=log.path if log else None,
     )

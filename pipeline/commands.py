@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.assemble import report_from_outcomes
+from pipeline.assemble import Log, report_from_outcomes
 from pipeline.deliver import LOGS, REPORT_JSON, deliver_engine, deliver_report
 from pipeline.errors import BuildError, PipelineError, PublishError
 from pipeline.operators import check_operators
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from pipeline.publish.report import Report
     from pipeline.run import Context, Planned
     from pipeline.settings import Settings
+
+_TAIL_BYTES = 16384
+_TAIL_LINES = 40
 
 
 def validate(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
@@ -117,10 +121,16 @@ def _delivered(
     return tuple(final), engines
 
 
-def _logs(settings: Settings, outcomes: tuple[JobOutcome, ...]) -> dict[str, str]:
-    """Job id -> its builder's log, relative to the output folder, where there is one."""
-    paths = {outcome.planned.job.id: f"{LOGS}/{outcome.planned.job.id}/engine.log" for outcome in outcomes}
-    return {job_id: path for job_id, path in paths.items() if (settings.out / path).is_file()}
+def _logs(settings: Settings, outcomes: tuple[JobOutcome, ...]) -> dict[str, Log]:
+    """Job id -> its builder's log, where there is one."""
+    logs = {}
+    for outcome in outcomes:
+        path = f"{LOGS}/{outcome.planned.job.id}/engine.log"
+        with contextlib.suppress(OSError), (settings.out / path).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+            logs[outcome.planned.job.id] = Log(path, tuple(lines[-_TAIL_LINES:]))
+    return logs
 
 
 def _publish(settings: Settings, report: Report) -> None:

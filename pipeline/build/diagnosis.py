@@ -31,14 +31,18 @@ _KNOWN = (
         "use fp16 or int8-fp16 for this target",
     ),
     (
-        r"Cannot compile for target\(s\) (?P<gpu>[^,]*), because the model contains HW-specific datatypes: "
-        r"(?P<type>[^.]*)",
+        r"Cannot compile for target\(s\) (?P<gpu>[^,]*), because .* HW-specific datatypes: (?P<type>[^.]*)",
         "{gpu} has no {type}",
         "use another precision for this target",
     ),
     (
         r"Could not find any implementation for node (?P<node>.*?)(?: due to|\.\s|\.?$)",
         "no implementation of {node} fits, most likely for want of workspace memory",
+        "raise or remove `build.workspace_mib`",
+    ),
+    (
+        r"(?i)increase the workspace|requires workspace memory",
+        "it needs more workspace memory",
         "raise or remove `build.workspace_mib`",
     ),
     (
@@ -52,11 +56,12 @@ _KNOWN = (
         f"{MEMORY_FIX}, or lower `build.workspace_mib` and the largest profile",
     ),
     (
-        r"(?i)optimization profiles? .*",
+        r"(?i).*\b(?:optimization )?profiles?\b.*",
         "{0}",
         "correct min, opt and max of the profiles in the manifest",
     ),
 )  # fmt: skip
+_WRAPPED = re.compile(r"^.*?Error Code \d+: [\w ]+ \((?P<text>.*?)\.?\s*In \S+ at \S+\)$")
 
 
 def decisive_errors(messages: Iterable[str]) -> tuple[str, ...]:
@@ -67,7 +72,7 @@ def decisive_errors(messages: Iterable[str]) -> tuple[str, ...]:
 
 def diagnosis_from_errors(messages: Iterable[str]) -> Diagnosis:
     """The reason and the remedy that a builder's error messages point to."""
-    errors = decisive_errors(messages)
+    errors = tuple(_WRAPPED.sub(r"\g<text>", message) for message in decisive_errors(messages))
     for message in errors:
         for pattern, why, fix in _KNOWN:
             if match := re.search(pattern, message):

@@ -56,7 +56,7 @@ def refused_operators(path: Path, new_parser: Callable[[], Any]) -> tuple[Refuse
 
 def _errors(model: ModelProto, path: Path, new_parser: Callable[[], Any]) -> list[Any]:
     parser = new_parser()
-    parser.supports_model_v2(model.SerializeToString(), str(path.resolve()))
+    parser.supports_model_v2(model.SerializeToString(), str(path.absolute()))
     return [parser.get_error(index) for index in range(parser.num_errors)]
 
 
@@ -131,7 +131,7 @@ def _checked_alone(model: ModelProto) -> ModelProto:
 def _lay_out(node: NodeProto, scope: Mapping[str, str], target: GraphProto) -> None:
     """Append what the subgraphs of ``node`` hold to ``target``; what they define gets a name of its own there."""
     for label, graph in _bodies(node):
-        defined = [value.name for value in (*graph.input, *graph.initializer)]
+        defined = [value.name for value in graph.input] + [tensor.name for tensor in graph.initializer]
         defined += [name for inner in graph.node for name in inner.output if name]
         inner_scope = {**scope, **{name: f"{node.name}/{label}/{name}" for name in defined}}
         for tensor in graph.initializer:

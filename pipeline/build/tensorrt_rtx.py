@@ -33,6 +33,10 @@ _DTYPES = {
 }  # fmt: skip
 _VERBOSITIES = {"none": "NONE", "layer-names": "LAYER_NAMES_ONLY", "detailed": "DETAILED"}
 
+_INCONSISTENT = "values are not self-consistent"
+"""Only a warning to TensorRT-RTX, which then builds an engine that fails at that shape."""
+_PROFILE_FIX = "correct min, opt and max of the profiles in the manifest"
+
 
 def check_operators(model: Path) -> tuple[RefusedOperator, ...]:
     """Everything in the ONNX file ``model`` that the parser of TensorRT-RTX refuses."""
@@ -44,7 +48,7 @@ def build_engine(request: BuildRequest, folder: Path) -> BuildOutcome:
     """Build one engine into ``folder`` for exactly one compute capability. Raises ``BuildError``."""
     session = _Session()
     parser = session.new_parser()
-    if not parser.parse_from_file(str(request.model.resolve())):
+    if not parser.parse_from_file(str(request.model.absolute())):
         raise _parse_error(parser, session.log)
     network = session.network
     config = session.builder.create_builder_config()
@@ -55,6 +59,8 @@ def build_engine(request: BuildRequest, folder: Path) -> BuildOutcome:
     if plan is None or plan.nbytes == 0:
         diagnosis = session.log.diagnosis()
         raise BuildError("TensorRT-RTX could not build the engine", why=diagnosis.why, fix=diagnosis.fix)
+    if inconsistent := [warning for warning in session.log.warnings if _INCONSISTENT in warning]:
+        raise BuildError("a profile holds shapes that no run can have", why=inconsistent[0], fix=_PROFILE_FIX)
     header = _checked_header(memoryview(plan), request, session.trt.__version__)
     with (folder / ENGINE_FILE).open("xb") as file:
         file.write(plan)
@@ -146,10 +152,12 @@ def _add_profiles(session: _Session, config: Any, profiles: tuple[Mapping[str, S
                 raise BuildError(
                     f"TensorRT-RTX does not take profile {number} of input {name!r}",
                     why=str(error),
-                    fix="correct min, opt and max in the manifest",
+                    fix=_PROFILE_FIX,
                 ) from error
             _confirm(f"profile {number} of input {name!r}", wanted, [tuple(dims) for dims in profile.get_shape(name)])
-        _confirm(f"profile {number}", number, config.add_optimization_profile(profile))
+        index = config.add_optimization_profile(profile)
+        session.log.refuse_errors(f"TensorRT-RTX does not take profile {number}")
+        _confirm(f"profile {number}", number, index)
     _confirm("the profiles", len(profiles), config.num_optimization_profiles)
 
 

@@ -190,7 +190,7 @@ def _result(task: str, status: int, outcome: bytes, tail: bytes) -> dict[str, An
         )
     if status < 0:
         raise BuildError(
-            f"the {task} task crashed: {signal.Signals(-status).name}",
+            f"the {task} task crashed: {_signal_name(-status)}",
             why=why,
             fix="the log has all that it printed; if it happens again, report it to the builder's makers",
         )
@@ -198,6 +198,10 @@ def _result(task: str, status: int, outcome: bytes, tail: bytes) -> dict[str, An
         return result_from_outcome(outcome)
     except NotAnOutcomeError as error:
         raise _useless(task, f"ended with exit code {status}", why or str(error)) from None
+
+
+def _signal_name(number: int) -> str:
+    return next((known.name for known in signal.Signals if known == number), f"signal {number}")
 
 
 def _useless(task: str, end: str, why: str) -> BuildError:

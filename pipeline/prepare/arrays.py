@@ -118,8 +118,9 @@ def _stored_array(path: Path, name: str, file: IO[bytes], size: int) -> StoredAr
     label = f"{name!r}: " if name else ""
     try:
         shape, fortran_order, dtype, header_bytes = _read_header(file)
-    except (ValueError, SyntaxError, tokenize.TokenError) as error:
-        raise ValueError(f"{label}its header cannot be read ({str(error).splitlines()[0]})") from error
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError, tokenize.TokenError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{label}its header cannot be read ({reason})") from error
     if dtype.hasobject:
         raise ValueError(f"{label}it holds Python objects (pickles), which are never loaded")
     declared = header_bytes + math.prod(shape) * dtype.itemsize

@@ -60,7 +60,7 @@ def calibrate(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     dataset = open_dataset(data, inputs, samples=request["samples"])
     batch_size = dataset.fixed_batch_size or int(request["batch_size"])
     index = index_from_model(model)
-    measured = _measured_tensors(index)
+    measured = measured_tensors(index)
     if not measured:
         raise ModelError(
             "the model computes no float32 tensor, so there is nothing to calibrate",
@@ -89,7 +89,7 @@ def calibrate(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {"table": TABLE_FILE, "json": RANGES_FILE, "tensors": len(table.scales), "samples": len(dataset)}
 
 
-def _measured_tensors(index: GraphIndex) -> tuple[str, ...]:
+def measured_tensors(index: GraphIndex) -> tuple[str, ...]:
     """Float32 activations in the order of their names, less those whose range is that of an earlier tensor."""
     from onnx import TensorProto
 

@@ -42,7 +42,8 @@ class NewNames:
         self._taken: set[str] = set()
         for graph in graphs_of(model):
             self._taken.update(name for node in graph.node for name in (node.name, *node.input, *node.output))
-            self._taken.update(item.name for item in (*graph.input, *graph.output, *graph.initializer))
+            self._taken.update(value.name for value in (*graph.input, *graph.output))
+            self._taken.update(tensor.name for tensor in graph.initializer)
 
     def new(self, wanted: str) -> str:
         """``wanted``, or ``wanted_2``, ``wanted_3`` … where that is taken. It is taken from now on."""

@@ -69,8 +69,7 @@ def to_bfloat16(model: ModelProto, keep: Collection[str]) -> Halved:
         | _without_form(model, "tensor(bfloat16)")
         | _of_types(model, _FLOAT_BY_DEFINITION | _FLOAT_IN_BFLOAT16)
     )
-    originals = dict(_float_tensors(model))
-    rounded = {key: _bfloat16_bytes(tensor) for key, tensor in originals.items()}
+    rounded = {key: _bfloat16_bytes(tensor) for key, tensor in _float_tensors(model)}
     converted = with_half_casts(model, kept)
     for key, tensor in _half_tensors(converted):
         data = rounded.get(key)

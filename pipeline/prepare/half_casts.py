@@ -93,9 +93,9 @@ def _separate_kept_weights(model: ModelProto, kept: frozenset[str]) -> None:
 
 def _merge_casts(model: ModelProto, own: set[str]) -> None:
     """Drop the converter's doubled casts, and each way from FP32 to FP16 and back, which only loses digits."""
-    added = {node.output[0]: node for node in reversed(model.graph.node) if node.name not in own}
+    added = {node.output[0]: node for node in model.graph.node if node.name not in own}
     outputs = {value.name for value in model.graph.output}
-    sources = _return_ways(added)
+    sources = _better_sources(added, outputs)
     nodes: list[NodeProto] = []
     seen: set[str] = set()
     for node in model.graph.node:
@@ -112,16 +112,24 @@ def _merge_casts(model: ModelProto, own: set[str]) -> None:
     replace_nodes(model.graph, _without_unread(nodes, own, outputs))
 
 
-def _return_ways(added: dict[str, NodeProto]) -> dict[str, str]:
-    """Result of a cast up to FP32 -> the FP32 tensor that was cast down before it."""
+def _better_sources(added: dict[str, NodeProto], outputs: set[str]) -> dict[str, str]:
+    """Result of an added cast -> what to read in its place.
+
+    That is the FP32 tensor itself where it was only cast down and up again, else the first cast alike.
+    """
     from onnx import TensorProto
 
-    ways: dict[str, str] = {}
+    sources: dict[str, str] = {}
+    first: dict[tuple[str, int], str] = {}
     for node in added.values():
         before = added.get(node.input[0])
         if before is not None and _target(node) == TensorProto.FLOAT and _target(before) != TensorProto.FLOAT:
-            ways[node.output[0]] = before.input[0]
-    return ways
+            sources[node.output[0]] = before.input[0]
+        elif node.output[0] not in outputs:
+            alike = first.setdefault((node.input[0], _target(node)), node.output[0])
+            if alike != node.output[0]:
+                sources[node.output[0]] = alike
+    return sources
 
 
 def _read_from_sources(node: NodeProto, sources: dict[str, str]) -> None:

@@ -65,6 +65,9 @@ def _version_problems(model: ModelProto) -> Iterator[str]:
 
 
 def _interface_problems(model: ModelProto) -> Iterator[str]:
+    from onnx import TensorProto
+
+    known = set(TensorProto.DataType.values()) - {TensorProto.UNDEFINED}
     if not model.graph.output:
         yield "the graph has no outputs"
     for word, values in (("input", model_inputs(model)), ("output", list(model.graph.output))):
@@ -73,6 +76,8 @@ def _interface_problems(model: ModelProto) -> Iterator[str]:
         for value in values:
             if value.type.WhichOneof("value") != "tensor_type":
                 yield f"{word} {value.name!r} is not a tensor, and TensorRT takes tensors alone"
+            elif value.type.tensor_type.elem_type not in known:
+                yield f"{word} {value.name!r} has element type {value.type.tensor_type.elem_type}, which is unknown"
             elif word == "input" and not value.type.tensor_type.HasField("shape"):
                 yield f"input {value.name!r} has no shape; name its dimensions when exporting"
 

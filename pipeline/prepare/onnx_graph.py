@@ -7,7 +7,7 @@ underscores added as make it unique. So the same file always gives the same name
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,6 +45,20 @@ def model_inputs(model: ModelProto) -> list[ValueInfoProto]:
     """Inputs that a caller must give; before IR version 4, initializers are listed among them."""
     initializers = {tensor.name for tensor in model.graph.initializer}
     return [value for value in model.graph.input if value.name not in initializers]
+
+
+def is_text(message: Any) -> bool:
+    """Whether every name in a protobuf message and below is UTF-8; protobuf hands out ``bytes`` where one is not."""
+    if message.DESCRIPTOR.name == "TensorProto":
+        return isinstance(message.name, str) and all(map(is_text, message.external_data))
+    for field, value in message.ListFields():
+        if field.type not in (field.TYPE_STRING, field.TYPE_MESSAGE) or field.name == "doc_string":
+            continue
+        single = isinstance(value, str | bytes) or hasattr(value, "ListFields")
+        for item in [value] if single else value:
+            if not (isinstance(item, str) if field.type == field.TYPE_STRING else is_text(item)):
+                return False
+    return True
 
 
 def domain_name(name: str) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import ModelError
 from pipeline.prepare.facts import UNKNOWN_RANK, ModelFacts, TensorFacts, facts_to_json
 from pipeline.prepare.onnx_checks import first_line, model_problems, tensor_problems
-from pipeline.prepare.onnx_graph import domain_name, model_inputs, name_nodes, nodes_of, tensors_of
-from pipeline.prepare.onnx_tensors import data_bytes, external_data, is_external
+from pipeline.prepare.onnx_graph import domain_name, is_text, model_inputs, name_nodes, nodes_of, tensors_of
+from pipeline.prepare.onnx_tensors import TensorError, data_bytes, external_data, is_external, load_external
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +32,7 @@ _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 def read_model(path: Path) -> ModelProto:
     """The model at ``path`` as it is written, without external data. Raises ``ModelError``."""
     import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 
     try:
         with path.open("rb") as file:
@@ -68,7 +68,7 @@ def read_model(path: Path) -> ModelProto:
         raise ModelError(
             "the file is not an ONNX model, or it is cut short", fix="export or fetch it again", where=str(path)
         ) from error
-    if not model.HasField("graph") or not model.ir_version:
+    if not model.HasField("graph") or not model.ir_version or not is_text(model):
         raise ModelError("the file is not an ONNX model", fix="export the model as ONNX", where=str(path))
     return model
 
@@ -79,16 +79,14 @@ def load_model(path: Path) -> ModelProto:
     Raises ``ModelError`` for a file that is not a readable ONNX model, and for stored tensors that lie outside its
     folder or whose bytes are not all there.
     """
-    from onnx.external_data_helper import load_external_data_for_tensor
-
     model = read_model(path)
     _refuse(path, tensor_problems(model, path.parent))
     for tensor in tensors_of(model):
         if is_external(tensor):
             try:
-                load_external_data_for_tensor(tensor, str(path.parent))
-            except (OSError, ValueError) as error:
-                _refuse(path, [f"tensor {tensor.name!r} cannot be loaded: {first_line(error)}"])
+                load_external(tensor, path.parent)
+            except (OSError, TensorError) as error:
+                _refuse(path, [f"tensor {tensor.name!r} {first_line(error)}"])
     name_nodes(model)
     return model
 
@@ -99,7 +97,7 @@ def save_model(model: ModelProto, folder: Path) -> list[str]:
     Weights of more than 1.5 GiB go to a second file; ``model`` is spent then, because its large tensors move there.
     Raises ``ModelError`` where the model is too large for protobuf even so, and ``OSError``.
     """
-    from google.protobuf.message import EncodeError
+    from google.protobuf.message import EncodeError  # type: ignore[import-untyped, unused-ignore]
 
     names = [MODEL_FILE]
     if sum(data_bytes(tensor) for tensor in tensors_of(model)) > _INLINE_BYTES:

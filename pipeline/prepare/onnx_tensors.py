@@ -8,6 +8,7 @@ there agree. External data stays inside the model's folder (``pipeline.paths.con
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,13 @@ def external_data(tensor: TensorProto, folder: Path) -> ExternalData:
     return ExternalData(location, path, start, wanted)
 
 
+def load_external(tensor: TensorProto, folder: Path) -> None:
+    """Put the bytes of an external tensor into the tensor itself. Raises ``TensorError`` and ``OSError``."""
+    tensor.raw_data = b"".join(_file_pieces(external_data(tensor, folder)))
+    tensor.data_location = tensor.DEFAULT
+    del tensor.external_data[:]
+
+
 def check_inline_data(tensor: TensorProto) -> None:
     """Raise ``TensorError`` unless a tensor inside the model holds just as many values as its dimensions say."""
     from onnx.helper import tensor_dtype_to_field
@@ -151,7 +159,7 @@ def _comparable(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _file_pieces(data: ExternalData) -> Iterator[bytes]:
-    with data.path.open("rb") as file:
+    with os.fdopen(os.open(data.path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
         file.seek(data.offset)
         left = data.size
         while left > 0:

@@ -10,10 +10,9 @@ from pipeline.publish.report import Outcome, Status, Subject
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.publish.report import AccuracyReport, JobReport, MetricVerdict, Report
+    from pipeline.publish.report import AccuracyReport, JobReport, Report
 
 NOTHING = "-"
-_AT_LEAST = frozenset({"cosine"})
 _STATUS_TEXTS = {Status.NEEDS_RUNNER: "needs a runner"}
 _STATUS_ORDER = (
     Status.FAILED,
@@ -66,21 +65,12 @@ def top1_text(accuracy: AccuracyReport | None) -> str:
 
 
 def cosine_text(accuracy: AccuracyReport | None) -> str:
-    """The smallest cosine similarity of all outputs."""
-    if accuracy is None or not accuracy.outputs:
+    """The smallest cosine similarity of all outputs that hold floating-point numbers."""
+    outputs = [output for output in accuracy.outputs if output.exact_match is None] if accuracy is not None else []
+    if not outputs:
         return NOTHING
-    finite = [output.cosine_min for output in accuracy.outputs if output.cosine_min is not None]
-    return f"{min(finite):.5f}" if len(finite) == len(accuracy.outputs) else "not finite"
-
-
-def tolerance_text(verdict: MetricVerdict) -> str:
-    """Such as ``cosine is 0.91, at least 0.99 is asked: missed by 0.08``."""
-    measured = "not finite" if verdict.measured is None else f"{verdict.measured:.6g}"
-    asked = f"at {'least' if verdict.metric in _AT_LEAST else 'most'} {verdict.limit:g} is asked"
-    if verdict.passed:
-        return f"{verdict.metric} is {measured}, {asked}"
-    by = "" if verdict.margin is None else f" by {abs(verdict.margin):.6g}"
-    return f"{verdict.metric} is {measured}, {asked}: missed{by}"
+    finite = [output.cosine_min for output in outputs if output.cosine_min is not None]
+    return f"{min(finite):.5f}" if len(finite) == len(outputs) else "not finite"
 
 
 def status_text(status: Status) -> str:
@@ -122,7 +112,9 @@ def checked_as_text(report: Report) -> tuple[str, ...]:
             f"{prepared}: checked as the prepared model with ONNX Runtime, because no GPU was here to run the engine."
         )
     if emulated:
-        sentences.append(f"{emulated}: emulated by rounding, so the figures are near the engine's, not the same.")
+        sentences.append(
+            f"{emulated}: emulated by rounding each result, so the figures are near the engine's, not the same."
+        )
     return tuple(sentences)
 
 

@@ -15,7 +15,6 @@ from pipeline.publish.figures import (
     size_factors,
     size_text,
     status_text,
-    tolerance_text,
     top1_text,
     verdict_text,
 )
@@ -95,8 +94,6 @@ def _failure(job: JobReport) -> str:
         for name, text in (("What", failure.what), ("Why", failure.why), ("Fix", failure.fix))
         if text.strip()
     ]
-    missed = [verdict for verdict in (job.accuracy.verdicts if job.accuracy else ()) if not verdict.passed]
-    facts += [f"- Tolerance: {tolerance_text(verdict)}" for verdict in missed]
     title = f"### {code_span(job.id, 200)} {status_text(job.status)}: {code_span(failure.kind, 40)}"
     parts = [f"{title}, exit code {failure.exit_code}", "\n".join(facts), _log(failure)]
     return "\n\n".join(filter(None, parts))

@@ -6,7 +6,6 @@ is how long each task has been running, and how long it took last time.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from dataclasses import dataclass, field
@@ -43,8 +42,9 @@ class _Task:
 class Progress:
     """Says what runs. Safe to use from many threads; a stream that fails is no error.
 
-    On a terminal (``live``) the running tasks are listed and refreshed while the context is open. Elsewhere each
-    task gives one line when it ends, and one every ``HEARTBEAT_S`` while it runs.
+    On a terminal (``live``) the running tasks are listed and refreshed while the context is open; between tasks
+    nothing is shown, so that others may write. Elsewhere a task gives one line every ``HEARTBEAT_S``. Everywhere it
+    gives one line when it ends.
     """
 
     def __init__(
@@ -59,12 +59,11 @@ class Progress:
         self._done = 0
         self._total: int | None = None
         self._closing = threading.Event()
+        self._closing.set()
         self._ticker: threading.Thread | None = None
 
     def __enter__(self) -> Progress:
         self._closing.clear()
-        if self._wants_live:
-            self._live = self._open_live()
         self._ticker = threading.Thread(target=self._tick, name="progress", daemon=True)
         self._ticker.start()
         return self
@@ -76,9 +75,7 @@ class Progress:
         if self._ticker is not None:
             self._ticker.join()
         with self._lock:
-            live, self._live = self._live, None
-        if live is not None:
-            live.stop()
+            self._close_live()
 
     def expect(self, tasks: int) -> None:
         """How many tasks there will be in all; shown as ``3/9``."""
@@ -89,6 +86,8 @@ class Progress:
         """A task begins. ``label`` reads like ``building digits/sm_89/int8``; ``expected_s`` is what it took before."""
         with self._lock:
             self._tasks[task_id] = _Task(one_line(label, 120), expected_s, self._clock())
+            if self._wants_live and self._live is None and not self._closing.is_set():
+                self._live = self._open_live()
 
     def finished(self, task_id: str, outcome: str, elapsed_s: float) -> None:
         """A task ended, well or not; ``outcome`` is a word such as ``done``."""
@@ -98,6 +97,8 @@ class Progress:
             label = task.label if task is not None else one_line(task_id, 120)
             before = _last_time(task.expected_s) if task is not None else ""
             self._say(f"[{self._count()}] {label}: {one_line(outcome, 60)} in {duration_text(elapsed_s)}{before}")
+            if not self._tasks:
+                self._close_live()
 
     def note(self, text: str) -> None:
         """One line at once."""
@@ -121,6 +122,7 @@ class Progress:
         if self._live is not None:
             from rich.text import Text
 
+            self._live.refresh()
             self._live.console.print(Text(line))
             return
         self._stream.write(f"{line}\n")
@@ -146,9 +148,13 @@ class Progress:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        with contextlib.suppress(OSError, ValueError):
-            live.start()
+        live.start()
         return live
+
+    def _close_live(self) -> None:
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
 
     def _picture(self) -> Text:
         from rich.text import Text

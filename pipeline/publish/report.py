@@ -91,6 +91,8 @@ class OutputAccuracy:
     cosine_min: float | None
     max_absolute_error: float | None
     max_relative_error: float | None
+    exact_match: float | None = None
+    """Share of equal elements, 0 to 1, of an output that holds no floating-point numbers; ``None`` for all others."""
 
     def __post_init__(self) -> None:
         _drop_not_finite(self, "cosine_min", "max_absolute_error", "max_relative_error")
@@ -98,9 +100,11 @@ class OutputAccuracy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricVerdict:
-    """One tolerance and what was measured; ``measured`` and ``margin`` are ``None`` where not finite.
+    """One tolerance and what was measured; ``measured`` and ``margin`` are ``None`` where there is no finite figure.
 
     ``margin`` is how far inside the limit the figure lies, in the metric's own unit; negative where it was missed.
+    ``output`` names the worst output, empty where the figure is not of one output; ``reason`` says why nothing
+    could be measured, empty where it could.
     """
 
     metric: Metric
@@ -108,6 +112,8 @@ class MetricVerdict:
     limit: float
     passed: bool
     margin: float | None
+    output: str = ""
+    reason: str = ""
 
     def __post_init__(self) -> None:
         _drop_not_finite(self, "measured", "margin")

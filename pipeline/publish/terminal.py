@@ -13,7 +13,6 @@ from pipeline.publish.figures import (
     duration_text,
     size_text,
     status_text,
-    tolerance_text,
     top1_text,
     verdict_text,
 )
@@ -131,8 +130,6 @@ def _failure_lines(job: JobReport) -> Iterator[str]:
         if first:
             yield f"  {name}: {first}"
             yield from (f"       {line}" for line in others)
-    if job.accuracy is not None:
-        yield from (f"  {tolerance_text(verdict)}" for verdict in job.accuracy.verdicts if not verdict.passed)
     yield from (f"  | {line}" for text in failure.log_tail[-_LOG_LINES:] for line in plain_lines(text))
     if failure.log is not None:
         yield f"  log: {one_line(failure.log)}"

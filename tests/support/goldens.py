@@ -9,7 +9,7 @@ GOLDENS = Path(__file__).parents[1] / "golden"
 
 
 def golden_text(name: str, actual: str) -> str:
-    """What ``tests/golden/<name>`` holds; with ``UPDATE_GOLDENS=1`` in the environment it is first set to ``actual``."""
+    """What ``tests/golden/<name>`` holds; with ``UPDATE_GOLDENS=1`` it is first set to ``actual``."""
     path = GOLDENS / name
     if os.environ.get("UPDATE_GOLDENS") == "1":
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,16 @@ OPSET = 17
 IR_VERSION = 8
 
 
+def float32(values: object) -> npt.NDArray[np.float32]:
+    """Nested lists as an array."""
+    return np.array(values, np.float32)
+
+
+def int64(values: object) -> npt.NDArray[np.int64]:
+    """Nested lists as an array."""
+    return np.array(values, np.int64)
+
+
 def graph_model(
     nodes: Sequence[NodeProto],
     inputs: Sequence[tuple[str, int, Dimensions]],

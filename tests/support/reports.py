@@ -83,7 +83,9 @@ def report_of(*jobs: JobReport, verdict: Outcome = Outcome.PASSED, exit_code: in
 
 def sample_report() -> Report:
     """A failed run in which every status and every optional part occurs."""
-    missed = MetricVerdict(metric=Metric.COSINE, measured=0.91234, limit=0.99, passed=False, margin=-0.07766)
+    missed = MetricVerdict(
+        metric=Metric.COSINE, measured=0.91234, limit=0.99, passed=False, margin=-0.07766, output="logits"
+    )
     kept = MetricVerdict(metric=Metric.TOP1_DROP, measured=0.28, limit=1.0, passed=True, margin=0.72)
     jobs = (
         job_report(
@@ -123,7 +125,7 @@ def sample_report() -> Report:
                 kind="accuracy",
                 exit_code=7,
                 what="digits/sm_89/int8 is not accurate enough",
-                why="cosine 0.91234 is below 0.99",
+                why="cosine of output 'logits' is 0.91234, at least 0.99 is asked: missed by 0.07766",
                 fix="calibrate on more data",
             ),
         ),
@@ -186,4 +188,41 @@ def sample_sidecar() -> Sidecar:
             profiling_verbosity="layer-names",
             layer_precisions=(LayerPrecision("/conv1*", Precision.FP16),),
         ),
+    )
+
+
+def hostile_report(text: str) -> Report:
+    """A failed report with ``text`` wherever others choose what is written."""
+    outputs = (OutputAccuracy(name=text, cosine_min=0.5, max_absolute_error=1.0, max_relative_error=1.0),)
+    job = JobReport(
+        id=f"{text}/sm_89/fp16",
+        model=text,
+        target=text,
+        precision=Precision.FP16,
+        runtime=text,
+        compute_capability="8.9",
+        status=Status.FAILED,
+        reason=text,
+        accuracy=AccuracyReport(
+            subject=Subject.PREPARED_MODEL,
+            emulated=True,
+            samples=1,
+            top1_reference_percent=None,
+            top1_candidate_percent=None,
+            outputs=outputs,
+            verdicts=(),
+        ),
+        failure=FailureReport(kind=text, exit_code=6, what=text, why=text, fix=text, log_tail=(text, text), log=text),
+        warnings=(text,),
+    )
+    return Report(
+        tool_version=text,
+        manifest=text,
+        started=text,
+        elapsed_s=1.0,
+        verdict=Outcome.FAILED,
+        exit_code=6,
+        runtimes={text: text},
+        jobs=(job,),
+        notes=(text,),
     )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -29,7 +31,7 @@ def _reference_bins(counts: np.ndarray) -> int:
         p[-1] += clipped
         q = np.zeros(kept)
         edges = [level * kept // LEVELS for level in range(LEVELS + 1)]
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             part = counts[start:end]
             if part.any():
                 q[start:end] = np.where(part > 0, part.sum() / (part > 0).sum(), 0)

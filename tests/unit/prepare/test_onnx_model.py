@@ -14,6 +14,7 @@ from pipeline.prepare.facts import ModelFacts, TensorFacts, facts_from_json
 from pipeline.prepare.onnx_model import inspect_model, load_model, save_model
 from tests.support.models import (
     convolution_model,
+    float32,
     graph_model,
     linear_model,
     saved,
@@ -138,6 +139,11 @@ def _parent(model: Path) -> None:
     with_external_entry(model, location="../outside.bin")
 
 
+def _folder(model: Path) -> None:
+    (model.parent / "folder").mkdir()
+    with_external_entry(model, location="folder")
+
+
 def _absolute(model: Path) -> None:
     with_external_entry(model, location=str(_outside(model.parent.parent)))
 
@@ -155,7 +161,7 @@ _HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "length that does not fit the shape": (lambda m: with_external_entry(m, length="40"), "needs 48 bytes"),
     "length that is no number": (lambda m: with_external_entry(m, length="many"), "external length of 'many'"),
     "missing file": (lambda m: with_external_entry(m, location="other.bin"), "which is missing"),
-    "a folder": (lambda m: ((m.parent / "d").mkdir(), with_external_entry(m, location="d")), "is not a file"),
+    "a folder": (_folder, "is not a file"),
     "no location": (lambda m: with_external_entry(m, location=""), "names no file"),
 }
 
@@ -174,7 +180,7 @@ def test_hostile_external_data_is_refused_unread(
     def never(*arguments: Any, **options: Any) -> None:
         raise AssertionError("the data was read")
 
-    monkeypatch.setattr(onnx.external_data_helper, "load_external_data_for_tensor", never)
+    monkeypatch.setattr("pipeline.prepare.onnx_tensors._file_pieces", never)
     monkeypatch.setattr(onnx.checker, "check_model", never)
     with pytest.raises(ModelError, match=text):
         read(path)
@@ -215,9 +221,19 @@ def _changed(change: Callable[[ModelProto], object]) -> ModelProto:
         (_changed(lambda m: m.opset_import.add(domain="ai.onnx", version=17)), "named twice"),
         (_changed(lambda m: m.graph.ClearField("output")), "the graph has no outputs"),
         (_changed(lambda m: m.graph.input[0].type.tensor_type.ClearField("shape")), "input 'features' has no shape"),
-        (_changed(lambda m: m.graph.input[0].type.sequence_type.elem_type.CopyFrom(m.graph.output[0].type)), "no tensor|not a tensor"),
+        (
+            _changed(lambda m: m.graph.input[0].type.sequence_type.elem_type.CopyFrom(m.graph.output[0].type)),
+            "no tensor|not a tensor",
+        ),
+        (
+            _changed(lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", 55)),
+            "input 'features' has element type 55, which is unknown",
+        ),
         (_changed(lambda m: m.graph.input.append(m.graph.input[0])), "input 'features' is declared twice"),
-        (_changed(lambda m: setattr(m.graph.node[0], "op_type", "MatMal")), "checker refuses it: No Op registered for MatMal"),
+        (
+            _changed(lambda m: setattr(m.graph.node[0], "op_type", "MatMal")),
+            "checker refuses it: No Op registered for MatMal",
+        ),
         (linear_model(np.zeros((4, 3), np.float32)), None),
     ],
 )
@@ -240,7 +256,9 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     model = graph_model([], [("x", 1, [1])], [], {"w": np.ones(3, np.float32)}, opset=999, ir_version=2)
     model.graph.initializer[0].dims[0] = 7
     text = str(_refusal(saved(model, tmp_path / "m.onnx")))
-    assert [words in text for words in ("4 problems", "opset 999", "IR version 2", "no outputs", "tensor 'w'")] == [True] * 5
+    assert [words in text for words in ("4 problems", "opset 999", "IR version 2", "no outputs", "tensor 'w'")] == [
+        True
+    ] * 5
 
 
 @pytest.mark.parametrize("kind", [TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16])
@@ -254,7 +272,9 @@ def test_nan_weights_of_every_float_type_are_refused(tmp_path: Path, kind: int, 
     assert "1 initializer holds NaN: bad" in str(_refusal(saved(model, tmp_path / "m.onnx")))
 
 
-def test_nan_in_external_data_is_found_at_the_end_of_a_long_tensor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nan_in_external_data_is_found_at_the_end_of_a_long_tensor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pipeline.prepare.onnx_tensors._PIECE_BYTES", 64)
     weights = np.ones((100, 3), np.float32)
     weights[-1, -1] = np.nan
@@ -263,7 +283,7 @@ def test_nan_in_external_data_is_found_at_the_end_of_a_long_tensor(tmp_path: Pat
 
 def test_at_most_ten_initializers_are_named(tmp_path: Path) -> None:
     model = linear_model()
-    model.graph.initializer.extend(numpy_helper.from_array(np.float32([np.nan]), f"n{i:02d}") for i in range(12))
+    model.graph.initializer.extend(numpy_helper.from_array(float32([np.nan]), f"n{i:02d}") for i in range(12))
     text = str(_refusal(saved(model, tmp_path / "m.onnx")))
     assert "12 initializers hold NaN: n00, n01, n02, n03, n04, n05, n06, n07, n08, n09 and 2 more" in text
 
@@ -279,7 +299,7 @@ def test_an_infinite_mask_is_accepted(tmp_path: Path) -> None:
         [helper.make_node("Add", ["x", "mask"], ["y"])],
         [("x", TensorProto.FLOAT, [2])],
         [("y", TensorProto.FLOAT, [2])],
-        {"mask": np.float32([0, -np.inf])},
+        {"mask": float32([0, -np.inf])},
     )
     assert _inspect(saved(model, tmp_path / "m.onnx")).weights_bytes == 8
 
@@ -304,9 +324,16 @@ def test_nodes_of_subgraphs_are_named_too(tmp_path: Path) -> None:
     assert facts.node_names == ("If_0", "Identity_1", "Identity_2")
 
 
+@pytest.mark.parametrize("name", [b"features", b"project", b"MatMul", b"weights", b"batch"])
+def test_names_that_are_not_utf_8_are_refused(tmp_path: Path, name: bytes) -> None:
+    path = saved(linear_model(), tmp_path / "m.onnx")
+    path.write_bytes(path.read_bytes().replace(name, b"\xff" * len(name)))
+    assert "not an ONNX model" in str(_refusal(path))
+
+
 def test_external_data_is_loaded(tmp_path: Path) -> None:
     model = load_model(saved_externally(linear_model(), tmp_path / "m.onnx"))
-    assert numpy_helper.to_array(model.graph.initializer[0]).ravel()[11] == np.float32(1.1)
+    assert numpy_helper.to_array(model.graph.initializer[0]).ravel()[11] == float32(1.1)
 
 
 def test_a_saved_model_is_the_same_byte_for_byte(tmp_path: Path) -> None:
@@ -316,7 +343,9 @@ def test_a_saved_model_is_the_same_byte_for_byte(tmp_path: Path) -> None:
     assert (tmp_path / "a/model.onnx").read_bytes() == (tmp_path / "b/model.onnx").read_bytes()
 
 
-def test_large_weights_are_saved_beside_the_model_and_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_weights_are_saved_beside_the_model_and_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(onnx_model, "_INLINE_BYTES", 1000)
     weights = np.arange(1200, dtype=np.float32).reshape(400, 3)
     model = linear_model(weights)

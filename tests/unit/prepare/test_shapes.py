@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.manifest.types import BuildSettings, Budgets, Location, ModelSpec, Profile, ShapeRange
+from pipeline.manifest.types import Budgets, BuildSettings, Location, ModelSpec, Profile, ShapeRange
 from pipeline.prepare.facts import ModelFacts, TensorFacts
 from pipeline.prepare.shapes import complete_profiles, profile_faults
 
@@ -113,7 +113,9 @@ def test_a_fixed_model_gets_one_profile_of_its_own_shapes() -> None:
 
 
 def test_fixed_inputs_are_added_to_each_profile() -> None:
-    completed = complete_profiles(_spec({"image": _batches(1, 1, 1)}, {"image": _batches(2, 4, 8)}), _facts(_IMAGE, _SCALE))
+    completed = complete_profiles(
+        _spec({"image": _batches(1, 1, 1)}, {"image": _batches(2, 4, 8)}), _facts(_IMAGE, _SCALE)
+    )
     fixed = ShapeRange((2,), (2,), (2,))
     assert completed == (
         {"image": _batches(1, 1, 1), "scale": fixed},

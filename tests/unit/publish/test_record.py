@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping  # noqa: TC003  record_from_json reads the annotations
 from enum import Enum
 from typing import Any
 

@@ -56,7 +56,9 @@ def at(value: Any, steps: Steps) -> Any:
     return value
 
 
-def described_records(kind: type, schema: dict[str, Any], root: dict[str, Any]) -> Iterator[tuple[type, dict[str, Any]]]:
+def described_records(
+    kind: type, schema: dict[str, Any], root: dict[str, Any]
+) -> Iterator[tuple[type, dict[str, Any]]]:
     """Each dataclass that ``kind`` is made of, with the part of the schema that describes it."""
     yield kind, schema
     for name, hint in typing.get_type_hints(kind).items():

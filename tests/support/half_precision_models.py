@@ -1,0 +1,149 @@
+"""Small ONNX models with the structures that converters to half precision get wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+from tests.support.quantizable_models import model_from
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
+
+_make = helper.make_node
+_ROWS: list[int | str] = ["N", 4]
+
+
+def output_read_inside() -> ModelProto:
+    """An output of the model that another node reads too."""
+    return _rows([_make("Relu", ["x"], ["a"]), _make("Exp", ["a"], ["y"])], outputs=["a", "y"])
+
+
+def branches_reading_outer_tensors() -> ModelProto:
+    """An If whose branches read an activation and a weight of the main graph."""
+    branches = [
+        helper.make_graph(
+            [_make(kind, ["a", "w"], [kind], f"in_{kind}")],
+            kind,
+            [],
+            [helper.make_tensor_value_info(kind, TensorProto.FLOAT, None)],
+        )
+        for kind in ("Add", "Mul")
+    ]
+    nodes = [
+        _make("Relu", ["x"], ["a"]),
+        _make("ReduceSum", ["x"], ["total"], keepdims=0),
+        _make("Greater", ["total", "zero"], ["condition"]),
+        _make("If", ["condition"], ["y"], "choice", then_branch=branches[0], else_branch=branches[1]),
+    ]
+    return _rows(nodes, {"w": np.arange(4, dtype=np.float32), "zero": np.zeros((), np.float32)})
+
+
+def cast_of_a_shape() -> ModelProto:
+    """A Cast from integer to float inside the graph."""
+    nodes = [
+        _make("Shape", ["x"], ["shape"]),
+        _make("Cast", ["shape"], ["sizes"], to=TensorProto.FLOAT),
+        _make("ReduceMean", ["sizes"], ["mean"], keepdims=0),
+        _make("Mul", ["x", "mean"], ["y"]),
+    ]
+    return _rows(nodes)
+
+
+def constant_of_shape() -> ModelProto:
+    """A float tensor that a shape makes."""
+    value = numpy_helper.from_array(np.array([2], np.float32))
+    nodes = [
+        _make("Shape", ["x"], ["shape"]),
+        _make("ConstantOfShape", ["shape"], ["twos"], value=value),
+        _make("Mul", ["x", "twos"], ["y"]),
+    ]
+    return _rows(nodes)
+
+
+def counting_range() -> ModelProto:
+    """A Range, which FP16 has no form of."""
+    weights = {name: np.float32(value).reshape(()) for name, value in (("start", 0), ("end", 4), ("step", 1))}
+    return _rows([_make("Range", ["start", "end", "step"], ["r"], "range"), _make("Mul", ["x", "r"], ["y"])], weights)
+
+
+def input_read_often() -> ModelProto:
+    """An input of the model that several nodes read, one of them twice."""
+    nodes = [_make("Relu", ["x"], ["a"]), _make("Mul", ["x", "x"], ["b"]), _make("Add", ["a", "b"], ["y"])]
+    return _rows(nodes)
+
+
+def kept_nodes_sharing() -> ModelProto:
+    """Two nodes to be kept (``keep_…``) that read the same activation, and a weight that a third reads too."""
+    nodes = [
+        _make("Relu", ["x"], ["r"], "relu"),
+        _make("Add", ["r", "w"], ["a"], "keep_add"),
+        _make("Mul", ["r", "w"], ["b"], "keep_mul"),
+        _make("Sub", ["a", "w"], ["c"], "sub"),
+        _make("Add", ["b", "c"], ["y"], "add"),
+    ]
+    return _rows(nodes, {"w": np.array([0.1, 1.1, 2.1, 3.1], np.float32)})
+
+
+def kept_chain() -> ModelProto:
+    """Nodes to be kept, one after the other, from the input to the output."""
+    nodes = [
+        _make("Exp", ["x"], ["a"], "keep_exp"),
+        _make("Log", ["a"], ["b"], "keep_log"),
+        _make("Mul", ["a", "b"], ["y"], "keep_mul"),
+    ]
+    return _rows(nodes)
+
+
+def resized_image() -> ModelProto:
+    """A Resize, whose scales are FP32 whatever its data is."""
+    return model_from(
+        [_make("Relu", ["x"], ["r"]), _make("Resize", ["r", "", "s"], ["y"], "resize")],
+        inputs={"x": ["N", 3, 4, 4]},
+        outputs={"y": ["N", 3, 8, 8]},
+        weights={"s": np.array([1, 1, 2, 2], np.float32)},
+    )
+
+
+def top_values() -> ModelProto:
+    """A TopK, with one float and one integer result."""
+    nodes = [_make("TopK", ["x", "k"], ["v", "i"]), _make("Relu", ["v"], ["y"])]
+    return model_from(nodes, inputs={"x": _ROWS}, outputs={"y": ["N", 2]}, weights={"k": np.array([2])})
+
+
+def old_opset() -> ModelProto:
+    """Operators of opset 11 that later ones write otherwise."""
+    nodes = [
+        _make("Unsqueeze", ["x"], ["u"], axes=[2]),
+        _make("Dropout", ["u"], ["d"], ratio=0.5),
+        _make("Squeeze", ["d"], ["y"], axes=[2]),
+    ]
+    return _rows(nodes, opset=11)
+
+
+def _rows(
+    nodes: list[NodeProto],
+    weights: dict[str, np.ndarray] | None = None,
+    *,
+    outputs: list[str] | None = None,
+    opset: int = 17,
+) -> ModelProto:
+    shapes = dict.fromkeys(outputs or ["y"], _ROWS)
+    return model_from(nodes, inputs={"x": _ROWS}, outputs=shapes, weights=weights or {}, opset=opset)
+
+
+EVERY_MODEL = (
+    output_read_inside,
+    branches_reading_outer_tensors,
+    cast_of_a_shape,
+    constant_of_shape,
+    counting_range,
+    input_read_often,
+    kept_nodes_sharing,
+    kept_chain,
+    resized_image,
+    top_values,
+    old_opset,
+)

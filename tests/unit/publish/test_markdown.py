@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from pipeline.publish.markdown import MINIMUM_BYTES, markdown_from_report
+from pipeline.publish.report import FailureReport, Outcome, Report, Status
+from tests.support.goldens import golden_text
+from tests.support.hostile import HOSTILE_TEXTS
+from tests.support.reports import hostile_report, job_report, report_of, sample_report
+
+MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+OWN_HTML = re.compile(
+    r"<br>|</details>\n?"
+    r"|<details><summary>The (decisive line|\d+ decisive lines)( of <code>[^<>]*</code>)?</summary>\n?"
+)
+
+
+def long_report(count: int, status: Status = Status.CACHED, text: str = "hit") -> Report:
+    jobs = tuple(job_report(f"m{number}/sm_89/fp32", status, text) for number in range(count))
+    return report_of(*jobs)
+
+
+def live_parts(markdown: str) -> set[str]:
+    """What a renderer would make of the text, apart from code and the tags that the report itself writes."""
+    found = set()
+    for token in MARKDOWN.parse(markdown):
+        for part in [token, *(token.children or ())]:
+            if part.type in ("html_block", "html_inline"):
+                if not OWN_HTML.fullmatch(part.content):
+                    found.add(part.content)
+            elif part.type in ("link_open", "image", "em_open", "s_open", "hr", "blockquote_open", "code_block"):
+                found.add(part.type)
+            elif part.type == "text":
+                found.update(character for character in part.content if character in "@#<>[]`*\\&")
+    return found
+
+
+def test_the_sample_looks_as_it_did() -> None:
+    text = markdown_from_report(sample_report())
+    assert text == golden_text("report/report.md", text)
+
+
+def test_the_verdict_comes_first_and_on_one_line() -> None:
+    assert markdown_from_report(long_report(2)).splitlines()[2] == "**Passed**: 2 jobs, 2 cached, in 12.3 s."
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS)
+def test_foreign_text_stays_text(text: str) -> None:
+    assert live_parts(markdown_from_report(hostile_report(text))) == set()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.text(alphabet="`|\\ \n\t<>@[]()!#*_~-:&;ab1.\x1b\u2028", max_size=50))
+def test_any_foreign_text_stays_text(text: str) -> None:
+    assert live_parts(markdown_from_report(hostile_report(text))) == set()
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS)
+def test_foreign_text_leaves_the_structure_as_it_is(text: str) -> None:
+    def structure(report: Report) -> list[str]:
+        tokens = [token.type for token in MARKDOWN.parse(markdown_from_report(report))]
+        return [name for name in tokens if name.startswith(("heading", "table", "tr", "td", "th", "fence"))]
+
+    assert structure(hostile_report(text)) == structure(hostile_report("harmless"))
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    count=st.integers(0, 400),
+    text=st.sampled_from(["hit", "日本" * 200, "`" * 300, "x" * 9000]),
+    status=st.sampled_from(Status),
+    limit_bytes=st.integers(MINIMUM_BYTES, 100_000),
+)
+def test_the_text_never_exceeds_its_limit_and_keeps_its_verdict(
+    count: int, text: str, status: Status, limit_bytes: int
+) -> None:
+    report = dataclasses.replace(
+        long_report(count, status, text), manifest=text, runtimes={text: text}, tool_version=text, notes=(text,) * count
+    )
+    markdown = markdown_from_report(report, limit_bytes)
+    assert len(markdown.encode()) <= limit_bytes
+    assert markdown.splitlines()[2].startswith("**Passed**: ")
+
+
+def test_what_was_left_out_is_said() -> None:
+    markdown = markdown_from_report(long_report(1000), MINIMUM_BYTES)
+    shown = markdown.count("| `m")
+    assert 0 < shown < 1000
+    assert f"_{1000 - shown} jobs left out here" in markdown
+
+
+def test_nothing_is_said_to_be_left_out_where_all_fits() -> None:
+    assert "left out" not in markdown_from_report(long_report(100))
+
+
+def test_failed_jobs_stay_when_others_are_left_out() -> None:
+    failed = job_report(
+        "z/sm_89/fp32", Status.FAILED, "why", failure=FailureReport(kind="build", exit_code=6, what="x")
+    )
+    report = dataclasses.replace(long_report(1000), jobs=(*long_report(1000).jobs, failed), verdict=Outcome.FAILED)
+    markdown = markdown_from_report(report, MINIMUM_BYTES)
+    assert "| `z/sm_89/fp32` | **failed** |" in markdown
+    assert "### `z/sm_89/fp32` failed" in markdown
+
+
+def test_too_small_a_limit_is_refused() -> None:
+    with pytest.raises(ValueError, match="too few"):
+        markdown_from_report(long_report(1), MINIMUM_BYTES - 1)
+
+
+def test_a_report_without_jobs_has_no_table() -> None:
+    assert "|" not in markdown_from_report(report_of())

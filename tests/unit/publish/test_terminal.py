@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.cells import cell_len
+
+from pipeline.manifest.types import Budgets, BuildSettings, Location, ModelSpec
+from pipeline.plan import Job, Plan, PlannedJob, State
+from pipeline.precision import Precision
+from pipeline.publish.terminal import print_plan, print_report
+from pipeline.targets import Target
+from tests.support.goldens import golden_text
+from tests.support.hostile import HOSTILE_TEXTS
+from tests.support.reports import hostile_report, sample_report
+
+if TYPE_CHECKING:
+    from pipeline.publish.report import Report
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def printed(report: Report, width: int = 80) -> str:
+    stream = io.StringIO()
+    print_report(report, stream, width=width)
+    return stream.getvalue()
+
+
+def sample_plan(name: str = "digits", reason: str = "hit: every ingredient is the same") -> Plan:
+    model = ModelSpec(
+        name=name,
+        onnx=Path("model.onnx"),
+        sha256=None,
+        profiles=(),
+        targets=(),
+        precisions=(),
+        calibration=None,
+        build=BuildSettings(),
+        accuracy=None,
+        budgets=Budgets(),
+        location=Location("m.yaml", 1, 1),
+    )
+    target = Target("sm_89", "tensorrt-rtx", (8, 9))
+    jobs = (
+        PlannedJob(Job(model, target, Precision.FP32), State.CACHED, reason, 0.31),
+        PlannedJob(Job(model, target, Precision.INT8), State.BUILD, "profile opt 8 -> 16", 83.0),
+        PlannedJob(Job(model, target, Precision.FP16), State.NEEDS_RUNNER, "needs a runner with H100"),
+    )
+    return Plan(jobs)
+
+
+def squeezed(text: str) -> str:
+    """Without the spaces that only fill the lines."""
+    return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+
+def test_the_report_looks_as_it_did() -> None:
+    text = squeezed(printed(sample_report()))
+    assert text == golden_text("report/terminal.txt", text)
+
+
+def test_the_plan_looks_as_it_did() -> None:
+    stream = io.StringIO()
+    print_plan(sample_plan(), stream, width=80)
+    text = squeezed(stream.getvalue())
+    assert text == golden_text("report/plan.txt", text)
+
+
+@pytest.mark.parametrize("width", [40, 80, 132])
+@pytest.mark.parametrize("text", ["harmless", "x" * 500, "日本語" * 90, "a b " * 90])
+def test_no_line_is_wider_than_the_terminal(text: str, width: int) -> None:
+    assert max(map(cell_len, printed(hostile_report(text), width).splitlines())) <= width
+
+
+def test_the_verdict_is_the_last_line() -> None:
+    assert printed(sample_report(), 200).splitlines()[-1].startswith("failed (exit code 6): 8 jobs")
+
+
+def test_there_is_no_colour_where_nobody_watches() -> None:
+    assert "\x1b" not in printed(sample_report())
+
+
+def test_there_is_colour_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    stream = Terminal()
+    print_report(sample_report(), stream, width=80)
+    assert "\x1b[1;31mfailed" in stream.getvalue()
+
+
+def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    stream = Terminal()
+    print_report(sample_report(), stream, width=80)
+    assert not re.search(r"\x1b\[[0-9;]*[349][0-9]m", stream.getvalue())
+
+
+def test_ascii_is_enough() -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    print_report(sample_report(), stream, width=80)
+    print_plan(sample_plan("日本"), stream, width=80)
+    stream.flush()
+    assert raw.getvalue().isascii()
+    assert max(map(len, raw.getvalue().splitlines())) <= 80
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS)
+def test_foreign_text_cannot_command_the_terminal(text: str) -> None:
+    assert (
+        re.findall(r"[^\n\x20-\x7e\xa0-\U0010ffff]|[\u200b-\u200f\u2028-\u202e\u2066]", printed(hostile_report(text)))
+        == []
+    )
+
+
+def test_foreign_text_is_no_rich_markup() -> None:
+    assert "[red]styled[/red]" in printed(hostile_report("[red]styled[/red]"), 120)
+
+
+def test_a_plan_prints_foreign_text_as_text() -> None:
+    stream = io.StringIO()
+    print_plan(sample_plan("[b]x[/b]", "\x1b[31mred"), stream, width=120)
+    assert "[b]x[/b]/sm_89/fp32" in stream.getvalue()
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_a_stream_that_is_gone_is_no_error() -> None:
+    closed = io.StringIO()
+    closed.close()
+    print_report(sample_report(), closed, width=80)
+    print_plan(sample_plan(), None, width=80)

@@ -1,0 +1,145 @@
+"""Judging jobs: which error stands, and which exit code the run has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.artefacts import Artefact
+from pipeline.cache.content import Miss
+from pipeline.errors import AccuracyError, BuildError, Cancelled, ModelError, PipelineError, RegressionError
+from pipeline.keys import key_from_ingredients
+from pipeline.manifest.types import Accuracy, Budgets, Location, Metric, Tolerance
+from pipeline.outcome import JobOutcome, job_outcome, run_exit_code
+from pipeline.plan import PlannedJob, State, needs_runner
+from pipeline.precision import Precision
+from pipeline.verify.comparison import Comparison, OutputComparison, comparison_to_json
+from tests.support.specs import H200, job
+
+COMPARISON = Comparison(
+    subject="prepared model", samples=4, emulated=False, outputs=(OutputComparison(name="logits", cosine_min=0.9),)
+)
+
+
+def artefact(outcome: dict[str, Any], *, cached: bool = False, made_in_s: float = 1.0) -> Artefact:
+    key = key_from_ingredients("engine", {"model": "m"})
+    return Artefact(key=key, files={}, outcome=outcome, cached=cached, lookup=Miss("never"), made_in_s=made_in_s)
+
+
+class Shop:
+    """Gives each kind of artefact, or raises in its place."""
+
+    def __init__(self, engine: Artefact | Exception, check: Artefact | Exception | None = None) -> None:
+        self.answers = {"engine": engine, "check": check}
+
+    def obtain(self, recipe: str) -> Artefact:
+        answer = self.answers[recipe]
+        if isinstance(answer, Artefact):
+            return answer
+        assert answer is not None
+        raise answer
+
+
+class Recipes:
+    """Recipes are only names here."""
+
+    def __init__(self, workshop: Shop) -> None:
+        self.workshop = workshop
+
+    def engine(self, *_: Any) -> str:
+        return "engine"
+
+    def check(self, *_: Any) -> str | None:
+        return "check" if self.workshop.answers["check"] is not None else None
+
+
+def outcome_of(shop: Shop, **parts: Any) -> JobOutcome:
+    planned = PlannedJob(job(**parts), State.BUILD, "never built before")
+    recipes: Any = Recipes(shop)
+    model: Any = None
+    return job_outcome(recipes, planned, model)
+
+
+ENGINE = artefact({"engine": "e.plan", "size_bytes": 3 << 20, "warnings": []})
+CHECK = artefact(comparison_to_json(COMPARISON))
+
+
+def accuracy(limit: float) -> Accuracy:
+    tolerance = Tolerance(Metric.COSINE, Precision.FP16, limit)
+    return Accuracy(data=Path("e.npz"), tolerances=(tolerance,), location=Location("m.yaml", 1, 1))
+
+
+def test_an_engine_within_its_tolerances_is_fit() -> None:
+    outcome = outcome_of(Shop(ENGINE, CHECK), accuracy=accuracy(0.89))
+    assert outcome.fit
+    assert [verdict.passed for verdict in outcome.verdicts] == [True]
+
+
+def test_a_missed_tolerance_fails_the_job_and_says_by_how_much() -> None:
+    outcome = outcome_of(Shop(ENGINE, CHECK), accuracy=accuracy(0.95))
+    assert isinstance(outcome.error, AccuracyError)
+    assert "missed by 0.05" in outcome.error.why
+    assert outcome.engine is ENGINE
+    assert not outcome.fit
+
+
+def test_a_model_without_evaluation_data_is_fit_with_a_warning() -> None:
+    outcome = outcome_of(Shop(ENGINE))
+    assert outcome.fit
+    assert any("not verified" in warning for warning in outcome.warnings)
+
+
+def test_an_engine_over_its_size_budget_fails() -> None:
+    outcome = outcome_of(Shop(ENGINE), budgets=Budgets(engine_size_mib=2.5))
+    assert isinstance(outcome.error, RegressionError)
+    assert "3.00 MiB, the budget is 2.5 MiB" in outcome.error.why
+
+
+def test_the_build_time_budget_counts_only_what_was_built_now() -> None:
+    slow, old = (artefact(dict(ENGINE.outcome), cached=cached, made_in_s=99) for cached in (False, True))
+    assert isinstance(outcome_of(Shop(slow), budgets=Budgets(build_s=10)).error, RegressionError)
+    assert outcome_of(Shop(old), budgets=Budgets(build_s=10)).fit
+
+
+@pytest.mark.parametrize("error", [BuildError("no"), ModelError("bad data"), Cancelled("stop")])
+def test_an_error_of_a_stage_is_the_jobs_error(error: PipelineError) -> None:
+    assert outcome_of(Shop(error)).error is error
+
+
+def test_a_full_disk_is_the_jobs_error_too() -> None:
+    outcome = outcome_of(Shop(OSError(28, "No space left on device")))
+    assert isinstance(outcome.error, BuildError)
+    assert "No space left" in outcome.error.why
+
+
+def test_a_job_for_another_machine_has_neither_engine_nor_error() -> None:
+    recipes: Any = None
+    model: Any = None
+    outcome = job_outcome(recipes, needs_runner(job(target=H200), "needs a runner with H200"), model)
+    assert (outcome.engine, outcome.error, outcome.fit) == (None, None, False)
+
+
+def failed(error: PipelineError | None) -> JobOutcome:
+    return JobOutcome(planned=PlannedJob(job(), State.BUILD, ""), error=error)
+
+
+WAITING = JobOutcome(planned=needs_runner(job(target=H200), ""))
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "require_all", "code"),
+    [
+        ((failed(None),), False, 0),
+        ((failed(AccuracyError("a")), failed(BuildError("b"))), False, 6),
+        ((failed(ModelError("m")), failed(Cancelled("c"))), False, 130),
+        ((failed(None), WAITING), False, 0),
+        ((failed(None), WAITING), True, 5),
+        ((failed(BuildError("b")), WAITING), True, 5),
+    ],
+)
+def test_the_exit_code_is_that_of_the_earliest_stage_that_failed(
+    outcomes: tuple[JobOutcome, ...], *, require_all: bool, code: int
+) -> None:
+    assert run_exit_code(outcomes, require_all=require_all) == code
