@@ -37,8 +37,8 @@ OUTCOME_FILE = "outcome.json"
 class Recipe:
     """How to make one artefact, and what it is called.
 
-    ``request`` is called only when it must be made, and may obtain other artefacts. ``files`` names the task's
-    output files that belong to the artefact. ``faults`` looks at a cached artefact's files and says what is wrong
+    ``sources`` obtains the artefacts that it is made from, and ``request`` makes the task's request of them; both
+    are called only when it must be made. ``files`` names the task's output files that belong to the artefact. ``faults`` looks at a cached artefact's files and says what is wrong
     with them. ``unchanged`` says, after the work, whether the user's files are still those that the key names.
     """
 
@@ -46,7 +46,8 @@ class Recipe:
     subject: str
     task: str
     stage: str
-    request: Callable[[], Mapping[str, Any]]
+    request: Callable[[tuple[Artefact, ...]], Mapping[str, Any]]
+    sources: Callable[[], tuple[Artefact, ...]] = lambda: ()
     files: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda outcome: ()  # noqa: ARG005
     faults: Callable[[Mapping[str, Path], Mapping[str, Any]], tuple[str, ...]] = lambda files, outcome: ()  # noqa: ARG005
     unchanged: Callable[[], bool] = lambda: True
@@ -56,7 +57,9 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artefact:
-    """An artefact on this machine. ``files`` lie in a private folder that lives as long as the run.
+    """An artefact on this machine. ``outcome`` is what its task answered; ``warnings`` in it include its sources'.
+
+    ``files`` lie in a private folder that lives as long as the run.
 
     ``lookup`` is what the cache said first; ``cached`` is false also where a hit turned out to be damaged.
     ``made_in_s`` is how long making it took, now or when it was made.
@@ -158,7 +161,8 @@ class Workshop:
         )
 
     def _make(self, recipe: Recipe, lookup: CacheLookup, folder: Path, warnings: tuple[str, ...]) -> Artefact:
-        request = recipe.request()
+        sources = recipe.sources()
+        request = recipe.request(sources)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         task_id = f"{recipe.key.kind} {recipe.subject}"
@@ -180,6 +184,8 @@ class Workshop:
                 f"{recipe.subject}: a file changed while it was being read",
                 fix="run again when nothing writes to the model and its data",
             )
+        inherited = [text for source in sources for text in source.outcome.get("warnings", ())]
+        outcome = {**outcome, "warnings": [*inherited, *outcome.get("warnings", ())]}
         write_bytes_atomically(folder / OUTCOME_FILE, json.dumps(outcome).encode())
         files = {name: folder / name for name in recipe.files(outcome)}
         made = Artefact(

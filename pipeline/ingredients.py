@@ -79,10 +79,10 @@ def prepared_ingredients(
         "tool.onnx": tools["onnx"],
     }
     if typed is not Precision.FP32:
-        named |= {f"layer-precision.{glob}": str(lowest) for glob, lowest in build.layer_precisions}
+        # Numbered, because the last glob that matches a node wins.
+        globs = enumerate(build.layer_precisions)
+        named |= {f"layer-precision.{number}": f"{glob} {lowest}" for number, (glob, lowest) in globs}
         named["tool.onnxruntime"] = tools["onnxruntime"]
-    if typed in (Precision.FP16, Precision.BF16, Precision.INT8_FP16):
-        named["tool.onnxconverter-common"] = tools["onnxconverter-common"]
     return named | dict(calibration) if precision.quantized else named
 
 

@@ -12,7 +12,7 @@ from pipeline.runtimes import RUNTIMES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-TOOLS = ("numpy", "onnx", "onnxconverter-common", "onnxruntime")
+TOOLS = ("numpy", "onnx", "onnxruntime")
 """The packages whose version can change an artefact."""
 
 

@@ -34,6 +34,7 @@ _BASE_BYTES = 1 << 30
 _BUILD_FACTOR = 4
 """A TensorRT-RTX build peaked at 3.3 times the weights (2.25 GiB model, 1.7.1)."""
 _CHECK_TIMEOUT_S = 3600.0
+_CHECK_BATCH_SIZE = 8
 
 PLATFORM = f"{platform.system()}-{platform.machine()}".lower()
 
@@ -53,7 +54,7 @@ class Recipes:
             subject=f"{model.spec.name}/{runtime}",
             task="check-operators",
             stage="checking operators of",
-            request=lambda: {"runtime": runtime, "model": str(model.spec.onnx)},
+            request=lambda _: {"runtime": runtime, "model": str(model.spec.onnx)},
             memory_bytes=self._memory_bytes(model),
         )
 
@@ -66,7 +67,7 @@ class Recipes:
             subject=model.spec.name,
             task="calibrate",
             stage="calibrating",
-            request=lambda: {
+            request=lambda _: {
                 "model": str(model.spec.onnx),
                 "inputs": facts_to_json(model.facts)["inputs"],
                 "data": str(calibration.data),
@@ -89,12 +90,14 @@ class Recipes:
         """A model with the precision written into its graph."""
         key = prepared_key(self.prepared_from(model, precision))
 
-        def request() -> Mapping[str, Any]:
-            table = self.workshop.obtain(self.calibration(model)).files if precision.quantized else {}
+        def sources() -> tuple[Artefact, ...]:
+            return (self.workshop.obtain(self.calibration(model)),) if precision.quantized else ()
+
+        def request(sources: tuple[Artefact, ...]) -> Mapping[str, Any]:
             return {
                 "model": str(model.spec.onnx),
                 "precision": str(dict(key.ingredients)["prepared.precision"]),
-                "table": str(_only(table, ".table")) if precision.quantized else None,
+                "table": str(table_of(sources[0])) if sources else None,
                 "layer_precisions": [[glob, str(lowest)] for glob, lowest in model.spec.build.layer_precisions],
             }
 
@@ -104,6 +107,7 @@ class Recipes:
             task="prepare",
             stage="preparing",
             request=request,
+            sources=sources,
             files=lambda outcome: tuple(outcome["files"]),
             unchanged=model.unchanged,
             timeout_s=model.spec.build.timeout_s,
@@ -115,12 +119,11 @@ class Recipes:
         build = model.spec.build
         version = self.runtimes[job.target.runtime]
 
-        def request() -> Mapping[str, Any]:
-            prepared = self.workshop.obtain(self.prepared(model, job.precision))
+        def request(sources: tuple[Artefact, ...]) -> Mapping[str, Any]:
             return request_to_json(
                 BuildRequest(
                     runtime=job.target.runtime,
-                    model=prepared.files[prepared.outcome["model"]],
+                    model=_model_file(sources),
                     compute_capability=job.target.compute_capability,
                     precision=job.precision,
                     profiles=model.profiles,
@@ -157,6 +160,7 @@ class Recipes:
             task="build",
             stage="building",
             request=request,
+            sources=lambda: (self.workshop.obtain(self.prepared(model, job.precision)),),
             files=lambda outcome: (outcome["engine"],),
             faults=faults,
             timeout_s=build.timeout_s,
@@ -170,11 +174,10 @@ class Recipes:
             return None
         data, labels = model.evaluation
 
-        def request() -> Mapping[str, Any]:
-            prepared = self.workshop.obtain(self.prepared(model, precision))
+        def request(sources: tuple[Artefact, ...]) -> Mapping[str, Any]:
             return {
                 "reference": str(model.spec.onnx),
-                "candidate": str(prepared.files[prepared.outcome["model"]]),
+                "candidate": str(_model_file(sources)),
                 "precision": str(precision),
                 "data": str(accuracy.data),
                 "labels": str(accuracy.labels) if accuracy.labels else None,
@@ -189,6 +192,7 @@ class Recipes:
             task="verify",
             stage="verifying",
             request=request,
+            sources=lambda: (self.workshop.obtain(self.prepared(model, precision)),),
             faults=_comparison_faults,
             unchanged=model.unchanged,
             timeout_s=_CHECK_TIMEOUT_S,
@@ -200,9 +204,6 @@ class Recipes:
         return _BASE_BYTES + _BUILD_FACTOR * model.facts.weights_bytes
 
 
-_CHECK_BATCH_SIZE = 8
-
-
 def _comparison_faults(_files: Mapping[str, Path], outcome: Mapping[str, Any]) -> tuple[str, ...]:
     try:
         comparison_from_json(outcome)
@@ -211,11 +212,11 @@ def _comparison_faults(_files: Mapping[str, Path], outcome: Mapping[str, Any]) -
     return ()
 
 
-def _only(files: Mapping[str, Path], suffix: str) -> Path:
-    (path,) = (path for name, path in files.items() if name.endswith(suffix))
-    return path
+def _model_file(sources: tuple[Artefact, ...]) -> Path:
+    (prepared,) = sources
+    return prepared.files[prepared.outcome["model"]]
 
 
 def table_of(calibration: Artefact) -> Path:
     """The calibration table among an artefact's files."""
-    return _only(calibration.files, ".table")
+    return calibration.files[calibration.outcome["table"]]

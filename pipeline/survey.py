@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from pipeline.artefacts import Recipe
 from pipeline.digest import digest_from_file
 from pipeline.errors import Fault, ManifestError, ModelError
 from pipeline.ingredients import calibration_ingredients, model_digest, model_key
+from pipeline.near import near_spelling
 from pipeline.paths import OutsideFolderError, contained
 from pipeline.prepare.dataset_files import dataset_digest
 from pipeline.prepare.facts import facts_from_json
@@ -69,6 +71,7 @@ def survey_models(
             problems.append(error)
             continue
         faults.extend(profile_faults(spec, model.facts))
+        faults.extend(_glob_faults(spec, model.facts))
         surveyed.append(model)
     if faults:
         raise ManifestError(tuple(faults))
@@ -119,6 +122,14 @@ def _survey_model(spec: ModelSpec, workshop: Workshop, tools: Mapping[str, str])
     )
 
 
+def _glob_faults(spec: ModelSpec, facts: ModelFacts) -> Iterator[Fault]:
+    for glob, _ in spec.build.layer_precisions:
+        if not fnmatch.filter(facts.node_names, glob):
+            hint = near_spelling(glob, facts.node_names) or f"its nodes have names like {facts.node_names[0]!r}"
+            where, path = spec.location, f"models.{spec.name}.build.layer_precisions"
+            yield Fault(where.file, where.line, where.column, path, f"{glob!r} matches no node", hint)
+
+
 def _facts(
     spec: ModelSpec,
     onnx_digest: Digest,
@@ -131,7 +142,7 @@ def _facts(
         subject=spec.name,
         task="inspect-model",
         stage="checking",
-        request=lambda: {"model": str(spec.onnx)},
+        request=lambda _: {"model": str(spec.onnx)},
         faults=lambda _files, outcome: _damage(facts_from_json, outcome),
         memory_bytes=1 << 29,
     )

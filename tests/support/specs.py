@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.manifest.types import BuildSettings, Budgets, Location, Manifest, ModelSpec, Profile, ShapeRange
+from pipeline.manifest.types import Budgets, BuildSettings, Location, Manifest, ModelSpec, Profile, ShapeRange
 from pipeline.plan import Job
 from pipeline.precision import Precision
 from pipeline.targets import Target

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +16,10 @@ from pipeline.errors import BuildError, ModelError
 from pipeline.keys import key_from_ingredients
 from pipeline.publish.progress import Progress
 from pipeline.slots import Slots
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 
 @dataclass
@@ -54,7 +56,7 @@ def recipe(**ingredients: str) -> Recipe:
         subject="digits/sm_89/fp16",
         task="build",
         stage="building",
-        request=lambda: {"model": "m"},
+        request=lambda _: {"model": "m"},
         files=lambda outcome: (outcome["file"],),
         memory_bytes=1,
     )
@@ -64,7 +66,7 @@ def test_what_is_not_in_the_cache_is_made(tmp_path: Path) -> None:
     made = workshop(tmp_path, Task()).obtain(recipe())
     assert not made.cached
     assert made.files["plan"].read_text() == "engine"
-    assert made.outcome == {"file": "plan", "size": 6}
+    assert made.outcome == {"file": "plan", "size": 6, "warnings": []}
     assert isinstance(made.lookup, Miss)
 
 
@@ -74,7 +76,7 @@ def test_what_an_earlier_run_made_is_fetched(tmp_path: Path) -> None:
     fetched = workshop(tmp_path, task, "b").obtain(recipe())
     assert fetched.cached
     assert fetched.files["plan"].read_text() == "engine"
-    assert fetched.outcome == {"file": "plan", "size": 6}
+    assert fetched.outcome == {"file": "plan", "size": 6, "warnings": []}
     assert task.requests == []
 
 
@@ -126,6 +128,19 @@ def test_the_loser_of_a_race_uses_the_winners_file(tmp_path: Path) -> None:
     assert isinstance(loser.look_up(recipe().key, "digits/sm_89/fp16"), Miss)
     workshop(tmp_path, Task("theirs"), "b").obtain(recipe())
     assert loser.obtain(recipe()).files["plan"].read_text() == "theirs"
+
+
+def test_the_warnings_of_what_it_is_made_from_stay_with_an_artefact(tmp_path: Path) -> None:
+    class Warned(Task):
+        def __call__(self, task: str, request: Mapping[str, Any], folder: Path, **options: Any) -> dict[str, Any]:
+            return {**super().__call__(task, request, folder, **options), "warnings": ["a weight was cut"]}
+
+    shop = workshop(tmp_path, Warned())
+    source = recipe(model="typed")
+    made = shop.obtain(replace(recipe(model="engine"), sources=lambda: (shop.obtain(source),)))
+    assert made.outcome["warnings"] == ["a weight was cut"] * 2
+    fetched = workshop(tmp_path, Task(), "b").obtain(recipe(model="engine"))
+    assert fetched.outcome["warnings"] == ["a weight was cut"] * 2
 
 
 def test_a_look_up_is_made_once_per_run(tmp_path: Path) -> None:
