@@ -38,8 +38,9 @@ class Recipe:
     """How to make one artefact, and what it is called.
 
     ``sources`` obtains the artefacts that it is made from, and ``request`` makes the task's request of them; both
-    are called only when it must be made. ``files`` names the task's output files that belong to the artefact. ``faults`` looks at a cached artefact's files and says what is wrong
-    with them. ``unchanged`` says, after the work, whether the user's files are still those that the key names.
+    are called only when it must be made. ``files`` names the task's output files that belong to the artefact.
+    ``faults`` looks at a cached artefact's files and says what is wrong with them. ``unchanged`` says, after the work,
+    whether the user's files are still those that the key names.
     """
 
     key: Key

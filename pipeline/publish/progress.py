@@ -57,7 +57,6 @@ class Progress:
         self._lock = threading.RLock()
         self._tasks: dict[str, _Task] = {}
         self._done = 0
-        self._total: int | None = None
         self._closing = threading.Event()
         self._closing.set()
         self._ticker: threading.Thread | None = None
@@ -77,11 +76,6 @@ class Progress:
         with self._lock:
             self._close_live()
 
-    def expect(self, tasks: int) -> None:
-        """How many tasks there will be in all; shown as ``3/9``."""
-        with self._lock:
-            self._total = tasks
-
     def started(self, task_id: str, label: str, expected_s: float | None = None) -> None:
         """A task begins. ``label`` reads like ``building digits/sm_89/int8``; ``expected_s`` is what it took before."""
         with self._lock:
@@ -96,7 +90,7 @@ class Progress:
             self._done += 1
             label = task.label if task is not None else one_line(task_id, 120)
             before = _last_time(task.expected_s) if task is not None else ""
-            self._say(f"[{self._count()}] {label}: {one_line(outcome, 60)} in {duration_text(elapsed_s)}{before}")
+            self._say(f"[{self._done}] {label}: {one_line(outcome, 60)} in {duration_text(elapsed_s)}{before}")
             if not self._tasks:
                 self._close_live()
 
@@ -132,9 +126,6 @@ class Progress:
         while not self._closing.wait(_TICK_S):
             self.beat()
 
-    def _count(self) -> str:
-        return str(self._done) if self._total is None else f"{self._done}/{self._total}"
-
     def _open_live(self) -> Live:
         from rich.live import Live
 
@@ -168,7 +159,7 @@ class Progress:
             ]
             if len(tasks) > _SHOWN_TASKS:
                 lines.append(f"  and {len(tasks) - _SHOWN_TASKS} more")
-            head = f"{self._count()} done, {len(tasks)} running"
+            head = f"{self._done} done, {len(tasks)} running"
         return Text("\n".join((head, *lines)), no_wrap=True, overflow="ellipsis")
 
 

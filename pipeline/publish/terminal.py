@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import IO, TYPE_CHECKING, cast
 
 from pipeline.publish.escape import one_line, plain_lines
@@ -52,11 +53,8 @@ def print_report(report: Report, stream: TextIO | None, *, width: int | None = N
     console = console_for(ForgivingStream(stream), width)
     header = ("job", "status", "size", "top-1 %", "cosine", "time (last)")
     _print_table(console, header, [_cells(job) for job in report.jobs])
-    _print_lines(console, _why_lines(report))
-    for job in report.jobs:
-        _print_lines(console, _failure_lines(job))
-    _print_lines(console, _warning_lines(report))
-    _print_lines(console, checked_as_text(report))
+    lines = chain(_why_lines(report), _failure_lines(report), _warning_lines(report), checked_as_text(report))
+    _print_lines(console, lines, fold=console.is_terminal or width is not None)
     console.print(_text(verdict_text(report), _VERDICT_STYLES[report.verdict]))
 
 
@@ -120,11 +118,19 @@ def _why_lines(report: Report) -> Iterator[str]:
         yield f"    {', '.join(map(one_line, ids))}"
 
 
-def _failure_lines(job: JobReport) -> Iterator[str]:
+def _failure_lines(report: Report) -> Iterator[str]:
+    """Each failure once, with every job that it befell: many jobs may need the one thing that failed."""
+    pairs = (("\n".join(_lines_of_failure(job)), job) for job in report.jobs if job.failure is not None)
+    for text, ids in _grouped((text, f"{job.id} {status_text(job.status)}") for text, job in pairs):
+        first, *others = text.split("\n")
+        yield f"{', '.join(map(one_line, ids))}: {first}"
+        yield from others
+
+
+def _lines_of_failure(job: JobReport) -> Iterator[str]:
     failure = job.failure
-    if failure is None:
-        return
-    yield f"{one_line(job.id)} {status_text(job.status)}: {one_line(failure.what)}"
+    assert failure is not None  # noqa: S101  only failed jobs come here
+    yield one_line(failure.what)
     for name, text in (("why", failure.why), ("fix", failure.fix)):
         first, *others = plain_lines(text.strip())
         if first:
@@ -150,13 +156,19 @@ def _grouped(pairs: Iterable[tuple[str, str]]) -> Iterable[tuple[str, list[str]]
     return [(text, list(ids)) for text, ids in groups.items()]
 
 
-def _print_lines(console: Console, lines: Iterable[str]) -> None:
-    """Each line with its indentation, kept where the line must be folded."""
+def _print_lines(console: Console, lines: Iterable[str], *, fold: bool) -> None:
+    """Each line, folded with its indentation kept where a person reads it in columns.
+
+    A log is not folded: it has no columns, and whoever searches it looks for whole paths.
+    """
     from rich.padding import Padding
 
     for line in lines:
-        text = line.lstrip(" ")
-        console.print(Padding(_text(text), (0, 0, 0, len(line) - len(text)), expand=False))
+        if fold:
+            text = line.lstrip(" ")
+            console.print(Padding(_text(text), (0, 0, 0, len(line) - len(text)), expand=False))
+        else:
+            console.print(_text(line), soft_wrap=True)
 
 
 def _text(text: str, style: str = "") -> Text:
