@@ -87,7 +87,7 @@ def run(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
         started=started,
         elapsed_s=time.monotonic() - clock,
         exit_code=run_exit_code(outcomes, require_all=settings.require_all),
-        notes=(),
+        notes=(context.cache.trouble,) if context.cache.trouble else (),
     )
     _publish(settings, report)
     if as_json:

@@ -44,9 +44,9 @@ class Context:
 
     settings: Settings
     cancel: threading.Event
+    cache: ContentCache
     workshop: Workshop
     recipes: Recipes
-    progress: Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +65,9 @@ def open_context(
     """Open the cache and a scratch folder. Raises ``SettingsError`` where packages are missing."""
     tools = installed_tools()
     scratch = Path(tempfile.mkdtemp(prefix="trt-engines-"))
+    cache = ContentCache(LocalStore(settings.cache) if settings.cache else None)
     workshop = Workshop(
-        cache=ContentCache(LocalStore(settings.cache) if settings.cache else None),
+        cache=cache,
         scratch=scratch,
         logs=logs or scratch / "logs",
         slots=Slots(settings.workers, available_memory_bytes()),
@@ -76,7 +77,7 @@ def open_context(
     )
     recipes = Recipes(workshop=workshop, tools=tools, runtimes=installed_runtimes())
     try:
-        yield Context(settings=settings, cancel=cancel, workshop=workshop, recipes=recipes, progress=progress)
+        yield Context(settings=settings, cancel=cancel, cache=cache, workshop=workshop, recipes=recipes)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

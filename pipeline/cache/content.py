@@ -117,9 +117,15 @@ class ContentCache:
         self._now = now
         self._lock = threading.Lock()
         self._failures = 0
+        self._trouble = ""
         self._off = "no cache was given" if store is None else ""
         self._rejected: dict[Digest, Receipt] = {}
         self._neighbours = Neighbours(store) if store is not None else None
+
+    @property
+    def trouble(self) -> str:
+        """What went wrong with the store in this run, once for the user to read; empty where nothing did."""
+        return self._trouble
 
     def lookup(self, key: Key, subject: str) -> CacheLookup:
         """What the store holds for ``key``; ``subject`` is whose earlier entries a miss is compared with."""
@@ -248,6 +254,9 @@ class ContentCache:
             raise CacheError(f"the cache {self._store} failed", why=failure.reason) from failure
         with self._lock:
             self._failures += 1
+            self._trouble = (
+                f"the cache {self._store} failed, and what it could not keep is built again next time: {failure.reason}"
+            )
             if self._failures >= _FAILURES_UNTIL_OFF:
                 self._off = f"the cache failed {self._failures} times and is left alone: {failure.reason}"
                 return Miss(self._off)

@@ -27,14 +27,25 @@ _KEPT = (
 _PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from pipeline.child.worker import main; main(sys.argv[2:])"
 
 
-def child_environment(environment: Mapping[str, str], home: Path) -> dict[str, str]:
-    """What a child may know of ``environment``: an allow-list, so that no token reaches native code."""
+def child_environment(environment: Mapping[str, str], home: Path, gpu: str | None = None) -> dict[str, str]:
+    """What a child may know of ``environment``: an allow-list, so that no token reaches native code.
+
+    ``gpu`` is the UUID of the one GPU that it may see, which is then its device 0.
+    """
     kept = {name: environment[name] for name in _KEPT if name in environment}
-    return {**kept, "HOME": str(home), "TMPDIR": str(home)}
+    chosen = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
+    return {**kept, **chosen, "HOME": str(home), "TMPDIR": str(home)}
 
 
 def start_child(
-    entry: str, request: Mapping[str, Any], folder: Path, *, home: Path, outcome_fd: int, memory_bytes: int | None
+    entry: str,
+    request: Mapping[str, Any],
+    folder: Path,
+    *,
+    home: Path,
+    outcome_fd: int,
+    memory_bytes: int | None,
+    gpu: str | None,
 ) -> subprocess.Popen[bytes]:
     """Start ``entry`` (``module:function``) in a session and process group of its own.
 
@@ -60,7 +71,7 @@ def start_child(
             stderr=subprocess.STDOUT,
             bufsize=0,
             cwd=home,
-            env=child_environment(os.environ, home),
+            env=child_environment(os.environ, home, gpu),
             pass_fds=(outcome_fd,),
             start_new_session=True,
         )

@@ -41,6 +41,7 @@ class RunTask(Protocol):
         cancel: threading.Event,
         log: Path,
         memory_bytes: int | None = None,
+        gpu: str | None = None,
     ) -> dict[str, Any]:
         """Run ``task`` and return its result."""
 
@@ -54,12 +55,14 @@ def run_task(
     cancel: threading.Event,
     log: Path,
     memory_bytes: int | None = None,
+    gpu: str | None = None,
     _tasks: Mapping[str, str] = TASKS,
 ) -> dict[str, Any]:
     """Run the task named ``task`` in a child process and return its result, a JSON object.
 
     ``folder`` exists, is empty and private; the child writes its files there. What the child prints goes to ``log``,
-    at most 64 MiB of it. ``memory_bytes`` limits the child's address space. May be called from many threads.
+    at most 64 MiB of it. ``memory_bytes`` limits the child's address space, and
+    ``gpu`` is the UUID of the one GPU that it may see. May be called from many threads.
 
     Raises the ``PipelineError`` that the task raised; ``Cancelled`` within a moment of ``cancel`` being set;
     ``BuildError`` where the child crashed, was killed, took longer than ``timeout_s`` or answered nonsense.
@@ -76,7 +79,7 @@ def run_task(
             stack.callback(os.close, reader)
             try:
                 process = start_child(
-                    _tasks[task], request, folder, home=home, outcome_fd=writer, memory_bytes=memory_bytes
+                    _tasks[task], request, folder, home=home, outcome_fd=writer, memory_bytes=memory_bytes, gpu=gpu
                 )
             finally:
                 os.close(writer)

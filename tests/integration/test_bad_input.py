@@ -164,3 +164,16 @@ def test_a_full_disk(example: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
 
     expect(example, 6, "space", preexec_fn=limit)
+
+
+def test_a_cache_that_cannot_be_written_costs_a_note_and_nothing_else(example: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "entrypoint.py"), "run", "--manifest", MANIFEST, "--cache", "/proc/nowhere"],
+        cwd=example,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("note: the cache /proc/nowhere failed") == 1
