@@ -6,6 +6,7 @@ checks. So each of them is looked up before it is made, and kept as soon as it i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import threading
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
     from pipeline.cache.content import ContentCache
     from pipeline.child.supervisor import RunTask
+    from pipeline.devices import GpuDevice
     from pipeline.digest import Digest
+    from pipeline.gpu_lock import GpuPool
     from pipeline.keys import Key
     from pipeline.publish.progress import Progress
     from pipeline.slots import Slots
@@ -40,7 +43,8 @@ class Recipe:
     ``sources`` obtains the artefacts that it is made from, and ``request`` makes the task's request of them; both
     are called only when it must be made. ``files`` names the task's output files that belong to the artefact.
     ``faults`` looks at a cached artefact's files and says what is wrong with them. ``unchanged`` says, after the work,
-    whether the user's files are still those that the key names.
+    whether the user's files are still those that the key names. ``gpus`` are those that it may be made on; one of
+    them is its own while it is made. None are needed where there are none.
     """
 
     key: Key
@@ -54,6 +58,7 @@ class Recipe:
     unchanged: Callable[[], bool] = lambda: True
     timeout_s: float = 3600.0
     memory_bytes: int = 1 << 30
+    gpus: tuple[GpuDevice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +90,7 @@ class Workshop:
         scratch: Path,
         logs: Path,
         slots: Slots,
+        gpus: GpuPool,
         cancel: threading.Event,
         progress: Progress,
         run_task: RunTask,
@@ -93,6 +99,7 @@ class Workshop:
         self._scratch = scratch
         self._logs = logs
         self._slots = slots
+        self._gpus = gpus
         self._cancel = cancel
         self._progress = progress
         self._run_task = run_task
@@ -168,13 +175,21 @@ class Workshop:
         folder.mkdir(parents=True)
         task_id = f"{recipe.key.kind} {recipe.subject}"
         log = self._logs / recipe.subject / f"{recipe.key.kind}.log"
-        with self._slots.taken(recipe.memory_bytes, self._cancel):
+        with contextlib.ExitStack() as held:
+            gpu = held.enter_context(self._gpus.taken(recipe.gpus, self._cancel)) if recipe.gpus else None
+            held.enter_context(self._slots.taken(recipe.memory_bytes, self._cancel))
             self._progress.started(task_id, f"{recipe.stage} {recipe.subject}", previous_s_from_lookup(lookup))
             started = time.monotonic()
             result = "failed"
             try:
                 outcome = self._run_task(
-                    recipe.task, request, folder, timeout_s=recipe.timeout_s, cancel=self._cancel, log=log
+                    recipe.task,
+                    request,
+                    folder,
+                    timeout_s=recipe.timeout_s,
+                    cancel=self._cancel,
+                    log=log,
+                    gpu=gpu.uuid if gpu else None,
                 )
                 result = "done"
             finally:

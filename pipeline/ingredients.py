@@ -100,8 +100,11 @@ def engine_key(
     *,
     platform: str,
     runtime_version: str,
+    typing: str,
+    gpu: str | None = None,
+    plugins: tuple[Digest, ...] = (),
 ) -> Key:
-    """An engine.
+    """An engine. ``typing`` is ``strong`` or ``weak``, ``gpu`` the product of the GPU that it is built on.
 
     The GPU's product is part of it for full TensorRT, whose plans are tuned on that product; a TensorRT-RTX plan
     is bound to the compute capability alone (TensorRT-RTX documentation, "Engine compatibility").
@@ -119,12 +122,20 @@ def engine_key(
         "build.profiling-verbosity": build.profiling_verbosity,
         "build.version-compatible": build.version_compatible,
         "build.hardware-compatibility": build.hardware_compatibility,
-        "build.typing": build.typing,
+        "build.typing": typing,
         "build.refit": build.refit,
         "build.strip-weights": build.strip_weights,
     }
     if target.runtime == TENSORRT:
-        named["target.gpu"] = target.gpu
+        named |= {
+            "target.gpu": None if build.hardware_compatibility == "same-compute-capability" else gpu,
+            "build.tactic-sources": None if build.tactic_sources is None else ",".join(sorted(build.tactic_sources)),
+            "build.int8": build.int8 if precision.quantized else None,
+            **{f"build.plugin.{number}": str(digest) for number, digest in enumerate(plugins)},
+        }
+    if typing == "weak":
+        globs = enumerate(build.layer_precisions)
+        named |= {f"layer-precision.{number}": f"{glob} {lowest}" for number, (glob, lowest) in globs}
     for number, profile in enumerate(profiles):
         for name, shapes in profile.items():
             for bound in ("min", "opt", "max"):
@@ -144,6 +155,30 @@ def check_key(
         "check",
         {
             **prepared,
+            "accuracy.data": str(data),
+            "accuracy.labels": str(labels) if labels else None,
+            "accuracy.samples": samples,
+            "tool.onnxruntime": tools["onnxruntime"],
+            "tool.numpy": tools["numpy"],
+        },
+    )
+
+
+def engine_check_key(
+    engine: Digest,
+    model: Digest,
+    data: Digest,
+    labels: Digest | None,
+    *,
+    samples: int | None,
+    tools: Mapping[str, str],
+) -> Key:
+    """A comparison of an engine itself with the original model: by the engine's bytes, since tactics differ."""
+    return _key(
+        "check",
+        {
+            "engine": str(engine),
+            "model": str(model),
             "accuracy.data": str(data),
             "accuracy.labels": str(labels) if labels else None,
             "accuracy.samples": samples,

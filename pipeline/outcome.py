@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.engine_recipes import engine_check_recipe, engine_recipe
 from pipeline.errors import AccuracyError, BuildError, Cancelled, PipelineError, RegressionError
 from pipeline.plan import State
 from pipeline.verify.comparison import comparison_from_json
@@ -53,9 +54,9 @@ def job_outcome(recipes: Recipes, planned: PlannedJob, model: SurveyedModel) -> 
     warnings: tuple[str, ...] = ()
     error: PipelineError | None = None
     try:
-        engine = recipes.workshop.obtain(recipes.engine(planned.job, model))
+        engine = recipes.workshop.obtain(engine_recipe(planned.job, model, recipes))
         warnings = (*engine.warnings, *map(str, engine.outcome.get("warnings", ())))
-        recipe = recipes.check(model, planned.job.precision)
+        recipe = engine_check_recipe(planned.job, model, engine, recipes)
         if recipe is None:
             warnings = (*warnings, "not verified: the manifest gives no `accuracy` data")
         else:

@@ -1,23 +1,20 @@
-"""How each artefact of a job is made from the ones before it: table -> typed model -> engine, and the check of it."""
+"""How a model's artefacts are made from the ones before: refused operators, table, typed model, and its check."""
 
 from __future__ import annotations
 
-import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts import Recipe
-from pipeline.build.plan_header import PLAN_HEADER_BYTES, header_faults, read_plan_header
-from pipeline.build.request import BuildRequest, request_to_json
 from pipeline.ingredients import (
     calibration_key,
     check_key,
-    engine_key,
     operators_key,
     prepared_ingredients,
     prepared_key,
 )
 from pipeline.prepare.facts import facts_to_json
+from pipeline.targets import TENSORRT
 from pipeline.verify.comparison import comparison_from_json
 
 if TYPE_CHECKING:
@@ -25,27 +22,30 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.artefacts import Artefact, Workshop
+    from pipeline.devices import GpuDevice
     from pipeline.keys import Ingredient
-    from pipeline.plan import Job
     from pipeline.precision import Precision
     from pipeline.survey import SurveyedModel
 
 _BASE_BYTES = 1 << 30
 _BUILD_FACTOR = 4
 """A TensorRT-RTX build peaked at 3.3 times the weights (2.25 GiB model, 1.7.1)."""
-_CHECK_TIMEOUT_S = 3600.0
-_CHECK_BATCH_SIZE = 8
-
-PLATFORM = f"{platform.system()}-{platform.machine()}".lower()
+CHECK_TIMEOUT_S = 3600.0
+CHECK_BATCH_SIZE = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipes:
-    """Recipes of one run. ``tools`` and ``runtimes`` are package or runtime name -> installed version."""
+    """Recipes of one run. ``tools`` and ``runtimes`` are package or runtime name -> installed version.
+
+    ``gpus`` are those of this machine; ``timing_caches`` is the folder that TensorRT's timing caches are kept in.
+    """
 
     workshop: Workshop
     tools: Mapping[str, str]
     runtimes: Mapping[str, str]
+    gpus: tuple[GpuDevice, ...] = ()
+    timing_caches: Path | None = None
 
     def operators(self, model: SurveyedModel, runtime: str) -> Recipe:
         """Which operators ``runtime``'s parser refuses."""
@@ -55,7 +55,8 @@ class Recipes:
             task="check-operators",
             stage="checking operators of",
             request=lambda _: {"runtime": runtime, "model": str(model.spec.onnx)},
-            memory_bytes=self._memory_bytes(model),
+            gpus=self.gpus if runtime == TENSORRT else (),
+            memory_bytes=memory_bytes(model),
         )
 
     def calibration(self, model: SurveyedModel) -> Recipe:
@@ -79,7 +80,7 @@ class Recipes:
             files=lambda outcome: (outcome["table"], outcome["json"]),
             unchanged=model.unchanged,
             timeout_s=model.spec.build.timeout_s,
-            memory_bytes=self._memory_bytes(model),
+            memory_bytes=memory_bytes(model),
         )
 
     def prepared_from(self, model: SurveyedModel, precision: Precision) -> Mapping[str, Ingredient]:
@@ -111,60 +112,7 @@ class Recipes:
             files=lambda outcome: tuple(outcome["files"]),
             unchanged=model.unchanged,
             timeout_s=model.spec.build.timeout_s,
-            memory_bytes=self._memory_bytes(model),
-        )
-
-    def engine(self, job: Job, model: SurveyedModel) -> Recipe:
-        """The engine of a job whose runtime is installed here."""
-        build = model.spec.build
-        version = self.runtimes[job.target.runtime]
-
-        def request(sources: tuple[Artefact, ...]) -> Mapping[str, Any]:
-            return request_to_json(
-                BuildRequest(
-                    runtime=job.target.runtime,
-                    model=_model_file(sources),
-                    compute_capability=job.target.compute_capability,
-                    precision=job.precision,
-                    profiles=model.profiles,
-                    optimization_level=build.optimization_level,
-                    workspace_mib=build.workspace_mib,
-                    sparsity=build.sparsity,
-                    profiling_verbosity=build.profiling_verbosity,
-                )
-            )
-
-        def faults(files: Mapping[str, Path], outcome: Mapping[str, Any]) -> tuple[str, ...]:
-            path = files[outcome["engine"]]
-            with path.open("rb") as file:
-                header = read_plan_header(file.read(PLAN_HEADER_BYTES))
-            return header_faults(
-                header,
-                size_bytes=path.stat().st_size,
-                runtime=job.target.runtime,
-                version=version,
-                compute_capability=job.target.compute_capability,
-            )
-
-        return Recipe(
-            key=engine_key(
-                self.prepared_from(model, job.precision),
-                job.target,
-                job.precision,
-                build,
-                model.profiles,
-                platform=PLATFORM,
-                runtime_version=version,
-            ),
-            subject=job.id,
-            task="build",
-            stage="building",
-            request=request,
-            sources=lambda: (self.workshop.obtain(self.prepared(model, job.precision)),),
-            files=lambda outcome: (outcome["engine"],),
-            faults=faults,
-            timeout_s=build.timeout_s,
-            memory_bytes=self._memory_bytes(model),
+            memory_bytes=memory_bytes(model),
         )
 
     def check(self, model: SurveyedModel, precision: Precision) -> Recipe | None:
@@ -177,12 +125,12 @@ class Recipes:
         def request(sources: tuple[Artefact, ...]) -> Mapping[str, Any]:
             return {
                 "reference": str(model.spec.onnx),
-                "candidate": str(_model_file(sources)),
+                "candidate": str(model_file(sources[0])),
                 "precision": str(precision),
                 "data": str(accuracy.data),
                 "labels": str(accuracy.labels) if accuracy.labels else None,
                 "samples": accuracy.samples,
-                "batch_size": _CHECK_BATCH_SIZE,
+                "batch_size": CHECK_BATCH_SIZE,
             }
 
         key = check_key(self.prepared_from(model, precision), data, labels, accuracy.samples, self.tools)
@@ -193,18 +141,20 @@ class Recipes:
             stage="verifying",
             request=request,
             sources=lambda: (self.workshop.obtain(self.prepared(model, precision)),),
-            faults=_comparison_faults,
+            faults=comparison_faults,
             unchanged=model.unchanged,
-            timeout_s=_CHECK_TIMEOUT_S,
-            memory_bytes=self._memory_bytes(model),
+            timeout_s=CHECK_TIMEOUT_S,
+            memory_bytes=memory_bytes(model),
         )
 
-    @staticmethod
-    def _memory_bytes(model: SurveyedModel) -> int:
-        return _BASE_BYTES + _BUILD_FACTOR * model.facts.weights_bytes
+
+def memory_bytes(model: SurveyedModel) -> int:
+    """What a child is expected to take for a task on ``model``."""
+    return _BASE_BYTES + _BUILD_FACTOR * model.facts.weights_bytes
 
 
-def _comparison_faults(_files: Mapping[str, Path], outcome: Mapping[str, Any]) -> tuple[str, ...]:
+def comparison_faults(_files: Mapping[str, Path], outcome: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is wrong with a cached comparison."""
     try:
         comparison_from_json(outcome)
     except ValueError as error:
@@ -212,8 +162,8 @@ def _comparison_faults(_files: Mapping[str, Path], outcome: Mapping[str, Any]) -
     return ()
 
 
-def _model_file(sources: tuple[Artefact, ...]) -> Path:
-    (prepared,) = sources
+def model_file(prepared: Artefact) -> Path:
+    """The ONNX file among a typed model's files."""
     return prepared.files[prepared.outcome["model"]]
 
 

@@ -14,6 +14,9 @@ from pipeline.artefacts import Workshop
 from pipeline.cache.content import ContentCache
 from pipeline.cache.local import LocalStore
 from pipeline.child.supervisor import run_task
+from pipeline.devices import installed_gpus
+from pipeline.engine_recipes import engine_recipe, missing_for
+from pipeline.gpu_lock import GpuPool
 from pipeline.machine import installed_runtimes, installed_tools
 from pipeline.manifest.load import load_manifest
 from pipeline.operators import check_operators
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
     from pipeline.survey import SurveyedModel
 
+TIMING_CACHES = "timing"
+"""The folder of TensorRT's timing caches, beside the store in the cache folder."""
 _THREADS = 32
 """Threads that wait for artefacts; ``Slots`` decides how many children work at once."""
 
@@ -71,11 +76,18 @@ def open_context(
         scratch=scratch,
         logs=logs or scratch / "logs",
         slots=Slots(settings.workers, available_memory_bytes()),
+        gpus=GpuPool(),
         cancel=cancel,
         progress=progress,
         run_task=run_task,
     )
-    recipes = Recipes(workshop=workshop, tools=tools, runtimes=installed_runtimes())
+    recipes = Recipes(
+        workshop=workshop,
+        tools=tools,
+        runtimes=installed_runtimes(),
+        gpus=installed_gpus(),
+        timing_caches=settings.cache / TIMING_CACHES if settings.cache else None,
+    )
     try:
         yield Context(settings=settings, cancel=cancel, cache=cache, workshop=workshop, recipes=recipes)
     finally:
@@ -96,19 +108,11 @@ def make_plan(context: Context) -> Planned:
 
 
 def _planned(context: Context, job: Job, model: SurveyedModel) -> PlannedJob:
-    missing = missing_for(job, context.recipes.runtimes)
+    missing = missing_for(job, context.recipes)
     if missing:
         return needs_runner(job, missing)
-    recipe = context.recipes.engine(job, model)
+    recipe = engine_recipe(job, model, context.recipes)
     return planned_from_lookup(job, context.workshop.look_up(recipe.key, recipe.subject))
-
-
-def missing_for(job: Job, runtimes: Mapping[str, str]) -> str:
-    """What this machine lacks for a job; empty where it can build it."""
-    if job.target.runtime in runtimes:
-        return ""
-    product = job.target.gpu.upper() if job.target.gpu else f"compute capability {job.target.sm}"
-    return f"needs a runner with {product} and {job.target.runtime}"
 
 
 def carry_out(context: Context, planned: Planned) -> tuple[JobOutcome, ...]:

@@ -26,6 +26,7 @@ RTX_COMPUTE_CAPABILITIES = ((7, 5), (8, 0), (8, 6), (8, 9), (12, 0), (12, 1))
 _NO_RUN = "no backend of this version can run an engine, so nothing can be timed"
 _NO_WEIGHTLESS = "TensorRT-RTX fails inside its compiler when it builds this on a machine without a GPU"
 _TURING = (7, 5)
+_LAST_WEAK = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +119,36 @@ def precision_refusals(target: Target, precision: Precision) -> tuple[Refusal, .
 
 def build_refusals(target: Target, build: BuildSettings) -> tuple[Refusal, ...]:
     """The settings that the target's runtime would refuse or silently leave out."""
-    return tuple(_rtx_build_refusals(build)) if target.runtime == TENSORRT_RTX else ()
+    if target.runtime == TENSORRT_RTX:
+        return tuple(_rtx_build_refusals(build))
+    if build.typing == "strong" and build.int8 == "implicit":
+        reason = "a strongly typed network takes INT8 from Q/DQ nodes alone"
+        return (Refusal(("build", "int8"), reason, "use `int8: explicit`, or `typing: weak`"),)
+    return ()
+
+
+def effective_typing(target: Target, build: BuildSettings, version: str) -> str:
+    """``strong`` or ``weak``, as ``target``'s runtime in ``version`` will be asked.
+
+    TensorRT-RTX, and TensorRT from 11 on, are strongly typed alone (release notes of 11.0).
+    """
+    if target.runtime == TENSORRT_RTX:
+        return "strong"
+    if build.typing == "auto":
+        return "weak" if int(version.split(".", maxsplit=1)[0]) <= _LAST_WEAK else "strong"
+    return build.typing
 
 
 def _rtx_build_refusals(build: BuildSettings) -> Iterator[Refusal]:
-    if build.typing != "strong":
+    if build.typing == "weak":
         reason = "TensorRT-RTX builds strongly typed networks only; precision is prepared in the model"
         yield Refusal(("build", "typing"), reason, "remove `typing`")
+    if build.int8 != "explicit":
+        reason = "TensorRT-RTX reads INT8 from Q/DQ nodes alone; it has no calibrators"
+        yield Refusal(("build", "int8"), reason, "remove `int8`")
+    if build.tactic_sources is not None:
+        reason = "TensorRT-RTX has no choice of tactic sources"
+        yield Refusal(("build", "tactic_sources"), reason, "remove `tactic_sources`")
     if build.version_compatible:
         reason = "the lean runtime that a version compatible engine needs is not shipped with TensorRT-RTX"
         yield Refusal(("build", "version_compatible"), reason, "remove it, or build with `runtime: tensorrt`")

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from pipeline.errors import BuildError
-from pipeline.targets import TENSORRT_RTX
+from pipeline.targets import TENSORRT, TENSORRT_RTX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
     from pipeline.build.request import BuildOutcome, BuildRequest
 
-BACKENDS: Mapping[str, str] = MappingProxyType({TENSORRT_RTX: "pipeline.build.tensorrt_rtx"})
+BACKENDS: Mapping[str, str] = MappingProxyType(
+    {
+        TENSORRT: "pipeline.build.tensorrt",
+        TENSORRT_RTX: "pipeline.build.tensorrt_rtx",
+    }
+)
 """Runtime -> the module that implements ``Backend`` for it."""
 
 

@@ -23,6 +23,9 @@ class BuildRequest:
     """One engine to build. ``model`` is the prepared ONNX file; ``None`` leaves the builder's default.
 
     ``profiles`` are optimization profiles, input name -> shapes; none are needed where every input is static.
+    ``typing`` says whether the model carries the precision (``strong``) or the builder is asked for it (``weak``), and
+    only there ``layer_precisions`` and ``calibration_table`` count. ``timing_cache`` is a file that is loaded where it
+    exists and saved after the build.
     """
 
     runtime: str
@@ -34,6 +37,16 @@ class BuildRequest:
     workspace_mib: int | None = None
     sparsity: bool = False
     profiling_verbosity: str = "layer-names"
+    typing: str = "strong"
+    tactic_sources: tuple[str, ...] | None = None
+    version_compatible: bool = False
+    hardware_compatibility: str = "none"
+    refit: bool = False
+    strip_weights: bool = False
+    plugins: tuple[Path, ...] = ()
+    layer_precisions: tuple[tuple[str, Precision], ...] = ()
+    calibration_table: Path | None = None
+    timing_cache: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +90,16 @@ def request_to_json(request: BuildRequest) -> dict[str, Any]:
         "workspace_mib": request.workspace_mib,
         "sparsity": request.sparsity,
         "profiling_verbosity": request.profiling_verbosity,
+        "typing": request.typing,
+        "tactic_sources": None if request.tactic_sources is None else list(request.tactic_sources),
+        "version_compatible": request.version_compatible,
+        "hardware_compatibility": request.hardware_compatibility,
+        "refit": request.refit,
+        "strip_weights": request.strip_weights,
+        "plugins": [str(path) for path in request.plugins],
+        "layer_precisions": [[glob, str(lowest)] for glob, lowest in request.layer_precisions],
+        "calibration_table": None if request.calibration_table is None else str(request.calibration_table),
+        "timing_cache": None if request.timing_cache is None else str(request.timing_cache),
     }
 
 
@@ -99,6 +122,16 @@ def request_from_json(data: Mapping[str, Any]) -> BuildRequest:
         workspace_mib=_optional_integer(data, "workspace_mib"),
         sparsity=_typed(data, "sparsity", bool),
         profiling_verbosity=verbosity,
+        typing=_typed(data, "typing", str),
+        tactic_sources=None if data.get("tactic_sources") is None else _texts(data, "tactic_sources"),
+        version_compatible=_typed(data, "version_compatible", bool),
+        hardware_compatibility=_typed(data, "hardware_compatibility", str),
+        refit=_typed(data, "refit", bool),
+        strip_weights=_typed(data, "strip_weights", bool),
+        plugins=tuple(map(Path, _texts(data, "plugins"))),
+        layer_precisions=tuple((str(glob), Precision(word)) for glob, word in _typed(data, "layer_precisions", list)),
+        calibration_table=_optional_path(data, "calibration_table"),
+        timing_cache=_optional_path(data, "timing_cache"),
     )
 
 
@@ -163,6 +196,10 @@ def _typed(data: object, name: str, kind: type[_T] | tuple[type[_T], ...]) -> _T
 
 def _optional_integer(data: Mapping[str, Any], name: str) -> int | None:
     return None if data.get(name) is None else _typed(data, name, int)
+
+
+def _optional_path(data: Mapping[str, Any], name: str) -> Path | None:
+    return None if data.get(name) is None else Path(_typed(data, name, str))
 
 
 def _integers(data: object, name: str) -> tuple[int, ...]:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 class LocalStore:
     """The store in ``folder``, which is made when something is first written. See ``Store`` for the methods."""
 
+    far = False
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
         self._root = self._folder / "v1"

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -29,8 +30,24 @@ class StoreError(Exception):
         self.reason = reason
 
 
+class Extent(Enum):
+    """How much of a place a failure speaks of."""
+
+    CALL = "call"
+    """This call failed; the next one may not."""
+    WRITES = "writes"
+    """Nothing can be written, and there is no use in trying again. Reading may well work."""
+    PLACE = "place"
+    """Nothing can be had of the place, and there is no use in trying again."""
+
+
 class StoreFailed(StoreError):  # noqa: N818 - named after the finding
-    """The place cannot be read or written: no permission, no space, no answer."""
+    """The place cannot be read or written: no permission, no space, no answer. ``fix`` says how to mend it."""
+
+    def __init__(self, reason: str, *, fix: str = "", extent: Extent = Extent.CALL) -> None:
+        super().__init__(reason)
+        self.fix = fix
+        self.extent = extent
 
 
 class BlobMissing(StoreError):  # noqa: N818
@@ -54,7 +71,14 @@ class StoredStat:
 
 
 class Store(Protocol):
-    """A place for blobs and receipts. Safe to use from many threads and many processes at once."""
+    """A place for blobs and receipts. Safe to use from many threads and many processes at once.
+
+    ``far`` says that each question costs a round trip, so that nobody asks for the length of each blob beforehand.
+    """
+
+    @property
+    def far(self) -> bool:
+        """See the class."""
 
     def get_receipt(self, kind: str, key: Digest) -> bytes | None:
         """The bytes of a receipt, cut off beyond ``RECEIPT_LIMIT_BYTES + 1``, or ``None`` where there is none.
@@ -84,8 +108,9 @@ class Store(Protocol):
     def put_blob(self, path: Path) -> tuple[Digest, int]:
         """Store the bytes of ``path``, and say their digest and length.
 
-        An equal blob that is there already is replaced, so that damage heals and its age starts anew. Raises
-        ``StoreFailed``; ``OSError`` where ``path`` cannot be opened.
+        The blob's age starts anew. Damage heals: a near place replaces what is there, a far one sends the bytes
+        again only where their length is wrong or it found the blob damaged before. Raises ``StoreFailed``;
+        ``OSError`` where ``path`` cannot be read.
         """
 
     def fetch_blob(self, digest: Digest, size_bytes: int, destination: Path) -> None:

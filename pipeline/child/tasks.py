@@ -16,6 +16,7 @@ TASKS: Mapping[str, str] = MappingProxyType(
         "prepare": "pipeline.prepare.precision:prepare_model",
         "build": "pipeline.build.worker:build_engine",
         "verify": "pipeline.verify.compare:verify_model",
+        "verify-engine": "pipeline.engine.check:verify_engine",
     }
 )
 """Name -> ``module:function``. A task is ``(request: dict, folder: Path) -> dict``, both JSON objects; ``folder`` is

@@ -64,6 +64,8 @@ def _build(node: Node | None, files: Files) -> BuildSettings:
     for name in ("optimization_level", "workspace_mib"):
         if name in given:
             given[name] = int(given[name])
+    if "tactic_sources" in given:
+        given["tactic_sources"] = tuple(given["tactic_sources"])
     if "timeout_s" in given:
         given["timeout_s"] = float(given["timeout_s"])
     return BuildSettings(**given)

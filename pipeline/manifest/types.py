@@ -75,8 +75,11 @@ class Calibration:
 class BuildSettings:
     """What is asked of the builder. ``None`` leaves the builder's default."""
 
-    typing: str = "strong"
-    """``strong``: precision is prepared in the model; ``weak``: it is asked of the builder."""
+    typing: str = "auto"
+    """``auto``, ``strong`` or ``weak``: whether the model carries the precision, or the builder is asked for it."""
+    int8: str = "explicit"
+    """``explicit`` (Q/DQ nodes) or ``implicit`` (calibration table; weakly typed builders only)."""
+    tactic_sources: tuple[str, ...] | None = None
     optimization_level: int | None = None
     workspace_mib: int | None = None
     timeout_s: float = 3600.0

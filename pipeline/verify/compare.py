@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -32,7 +32,7 @@ def verify_model(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     """
     reference, candidate = Path(request["reference"]), Path(request["candidate"])
     dataset = open_dataset(Path(request["data"]), input_facts(reference), samples=request["samples"])
-    labels = _labels(Path(request["labels"]), dataset) if request["labels"] else None
+    labels = read_labels(Path(request["labels"]), dataset) if request["labels"] else None
     emulated = _emulation(candidate, folder)
     sessions = Session(reference, "original model"), Session(emulated or candidate, "prepared model")
     if sessions[0].output_names != sessions[1].output_names:
@@ -40,18 +40,34 @@ def verify_model(request: dict[str, Any], folder: Path) -> dict[str, Any]:
             "the prepared model has other outputs than the original",
             why=f"{sessions[1].output_names} for {sessions[0].output_names}",
         )
-    comparison = _compare(sessions, dataset, labels, request["batch_size"], emulated=emulated is not None)
+    comparison = compare_sessions(
+        sessions, dataset, labels, request["batch_size"], subject=PREPARED_MODEL, emulated=emulated is not None
+    )
     return comparison_to_json(comparison)
 
 
-def _compare(
-    sessions: tuple[Session, Session],
+class Runnable(Protocol):
+    """Something that computes a model's outputs: ONNX Runtime, or an engine on its GPU."""
+
+    output_names: list[str]
+
+    def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """Output name -> array for one batch."""
+
+
+def compare_sessions(
+    sessions: tuple[Runnable, Runnable],
     dataset: Dataset,
     labels: npt.NDArray[Any] | None,
     batch_size: int,
     *,
-    emulated: bool,
+    subject: str,
+    emulated: bool = False,
 ) -> Comparison:
+    """Run reference and candidate on every batch. ``labels`` are class numbers of shape (samples,), or ``None``.
+
+    Raises ``ModelError`` where the reference itself gives NaN, or labels are given and no output holds classes.
+    """
     meters = {name: OutputMeter(name) for name in sessions[0].output_names}
     top1 = Top1Meter(labels) if labels is not None else None
     done = 0
@@ -66,7 +82,7 @@ def _compare(
         done += samples
     figures = top1.result() if top1 is not None else (None, None, None)
     return Comparison(
-        subject=PREPARED_MODEL,
+        subject=subject,
         samples=len(dataset),
         emulated=emulated,
         outputs=tuple(meter.result() for meter in meters.values()),
@@ -96,7 +112,8 @@ def _classes(reference: Outputs, candidate: Outputs, samples: int) -> tuple[npt.
     )
 
 
-def _labels(path: Path, dataset: Dataset) -> npt.NDArray[np.int64]:
+def read_labels(path: Path, dataset: Dataset) -> npt.NDArray[np.int64]:
+    """The class number of each sample of ``dataset``. Raises ``ModelError`` for a file that does not fit it."""
     if path.is_symlink() or path.suffix != ".npy":
         raise ModelError("the labels are not a .npy file", fix="save them with numpy.save", where=str(path))
     (array,) = stored_arrays(path)

@@ -13,6 +13,7 @@ from pipeline.artefacts import Recipe, Workshop
 from pipeline.cache.content import ContentCache, Hit, Miss, Rejected
 from pipeline.cache.local import LocalStore
 from pipeline.errors import BuildError, ModelError
+from pipeline.gpu_lock import GpuPool
 from pipeline.keys import key_from_ingredients
 from pipeline.publish.progress import Progress
 from pipeline.slots import Slots
@@ -44,6 +45,7 @@ def workshop(folder: Path, task: Task, run: str = "a") -> Workshop:
         scratch=folder / f"scratch-{run}",
         logs=folder / "logs",
         slots=Slots(2, 1 << 30),
+        gpus=GpuPool(folder),
         cancel=threading.Event(),
         progress=Progress(None),
         run_task=task,

@@ -45,7 +45,7 @@ def engine(**changed: Any) -> Key:
         changed.pop("model", MODEL), precision, build, calibration, changed.pop("tools", TOOLS)
     )
     profiles = changed.pop("profiles", PROFILES)
-    options = {"platform": "linux-x86_64", "runtime_version": "1.7.1.116"} | changed
+    options = {"platform": "linux-x86_64", "runtime_version": "1.7.1.116", "typing": "strong"} | changed
     return engine_key(prepared, options.pop("target", TARGET), precision, build, profiles, **options)
 
 
@@ -91,7 +91,7 @@ def test_keys_are_the_same_from_release_to_release() -> None:
         ("build.workspace-mib", {"build": BuildSettings(workspace_mib=1)}),
         ("build.sparsity", {"build": BuildSettings(sparsity=True)}),
         ("build.profiling-verbosity", {"build": BuildSettings(profiling_verbosity="detailed")}),
-        ("build.typing", {"build": BuildSettings(typing="weak")}),
+        ("build.typing", {"typing": "weak"}),
         ("build.refit", {"build": BuildSettings(refit=True)}),
         ("build.strip-weights", {"build": BuildSettings(strip_weights=True)}),
         ("build.version-compatible", {"build": BuildSettings(version_compatible=True)}),
@@ -117,8 +117,28 @@ def test_a_percentile_counts_only_for_the_percentile_method() -> None:
 
 def test_the_gpu_product_counts_for_full_tensorrt_alone() -> None:
     full = Target("h100", "tensorrt", (9, 0), "h100")
-    assert engine(target=full).digest != engine(target=replace(full, gpu="h200")).digest
-    assert engine(target=TARGET).digest == engine(target=replace(TARGET, gpu="l4", id="other")).digest
+    assert engine(target=full, gpu="NVIDIA H100 NVL").digest != engine(target=full, gpu="NVIDIA H200").digest
+    assert engine(gpu="NVIDIA L4").digest == engine().digest
+
+
+def test_the_gpu_product_does_not_count_for_an_engine_that_fits_its_whole_compute_capability() -> None:
+    full = Target("h100", "tensorrt", (9, 0), "h100")
+    build = BuildSettings(hardware_compatibility="same-compute-capability")
+    assert engine(target=full, gpu="a", build=build).digest == engine(target=full, gpu="b", build=build).digest
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"build": BuildSettings(tactic_sources=("cudnn",))},
+        {"build": BuildSettings(int8="implicit")},
+        {"plugins": (DATA,)},
+        {"typing": "weak", "build": BuildSettings(layer_precisions=(("/head/*", Precision.FP32),))},
+    ],
+)
+def test_what_full_tensorrt_alone_takes_is_in_its_keys(changed: dict[str, Any]) -> None:
+    full = Target("h100", "tensorrt", (9, 0), "h100")
+    assert engine(target=full, **changed).digest != engine(target=full).digest
 
 
 def test_calibration_and_its_tools_do_not_count_for_a_precision_without_it() -> None:
@@ -141,7 +161,7 @@ def test_the_digest_of_a_model_covers_its_external_data() -> None:
 
 def test_every_build_setting_that_reaches_a_builder_is_in_the_key() -> None:
     in_key = {name.removeprefix("build.").replace("-", "_") for name, _ in engine().ingredients}
-    elsewhere = {"timeout_s", "plugins", "layer_precisions"}
+    elsewhere = {"timeout_s", "plugins", "layer_precisions", "int8", "tactic_sources"}
     assert {each.name for each in fields(BuildSettings)} - elsewhere <= in_key
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline import outcome
 from pipeline.artefacts import Artefact
 from pipeline.cache.content import Miss
 from pipeline.errors import AccuracyError, BuildError, Cancelled, ModelError, PipelineError, RegressionError
@@ -42,17 +44,20 @@ class Shop:
         raise answer
 
 
+@dataclass(frozen=True)
 class Recipes:
-    """Recipes are only names here."""
+    """Only what holds the workshop; what it obtains are names here."""
 
-    def __init__(self, workshop: Shop) -> None:
-        self.workshop = workshop
+    workshop: Shop
 
-    def engine(self, *_: Any) -> str:
-        return "engine"
 
-    def check(self, *_: Any) -> str | None:
-        return "check" if self.workshop.answers["check"] is not None else None
+@pytest.fixture(autouse=True)
+def _recipes_are_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(_job: Any, _model: Any, _engine: Any, recipes: Recipes) -> str | None:
+        return "check" if recipes.workshop.answers["check"] is not None else None
+
+    monkeypatch.setattr(outcome, "engine_recipe", lambda *_: "engine")
+    monkeypatch.setattr(outcome, "engine_check_recipe", check)
 
 
 def outcome_of(shop: Shop, **parts: Any) -> JobOutcome:
@@ -72,29 +77,29 @@ def accuracy(limit: float) -> Accuracy:
 
 
 def test_an_engine_within_its_tolerances_is_fit() -> None:
-    outcome = outcome_of(Shop(ENGINE, CHECK), accuracy=accuracy(0.89))
-    assert outcome.fit
-    assert [verdict.passed for verdict in outcome.verdicts] == [True]
+    found = outcome_of(Shop(ENGINE, CHECK), accuracy=accuracy(0.89))
+    assert found.fit
+    assert [verdict.passed for verdict in found.verdicts] == [True]
 
 
 def test_a_missed_tolerance_fails_the_job_and_says_by_how_much() -> None:
-    outcome = outcome_of(Shop(ENGINE, CHECK), accuracy=accuracy(0.95))
-    assert isinstance(outcome.error, AccuracyError)
-    assert "missed by 0.05" in outcome.error.why
-    assert outcome.engine is ENGINE
-    assert not outcome.fit
+    found = outcome_of(Shop(ENGINE, CHECK), accuracy=accuracy(0.95))
+    assert isinstance(found.error, AccuracyError)
+    assert "missed by 0.05" in found.error.why
+    assert found.engine is ENGINE
+    assert not found.fit
 
 
 def test_a_model_without_evaluation_data_is_fit_with_a_warning() -> None:
-    outcome = outcome_of(Shop(ENGINE))
-    assert outcome.fit
-    assert any("not verified" in warning for warning in outcome.warnings)
+    found = outcome_of(Shop(ENGINE))
+    assert found.fit
+    assert any("not verified" in warning for warning in found.warnings)
 
 
 def test_an_engine_over_its_size_budget_fails() -> None:
-    outcome = outcome_of(Shop(ENGINE), budgets=Budgets(engine_size_mib=2.5))
-    assert isinstance(outcome.error, RegressionError)
-    assert "3.00 MiB, the budget is 2.5 MiB" in outcome.error.why
+    found = outcome_of(Shop(ENGINE), budgets=Budgets(engine_size_mib=2.5))
+    assert isinstance(found.error, RegressionError)
+    assert "3.00 MiB, the budget is 2.5 MiB" in found.error.why
 
 
 def test_the_build_time_budget_counts_only_what_was_built_now() -> None:
@@ -109,16 +114,16 @@ def test_an_error_of_a_stage_is_the_jobs_error(error: PipelineError) -> None:
 
 
 def test_a_full_disk_is_the_jobs_error_too() -> None:
-    outcome = outcome_of(Shop(OSError(28, "No space left on device")))
-    assert isinstance(outcome.error, BuildError)
-    assert "No space left" in outcome.error.why
+    found = outcome_of(Shop(OSError(28, "No space left on device")))
+    assert isinstance(found.error, BuildError)
+    assert "No space left" in found.error.why
 
 
 def test_a_job_for_another_machine_has_neither_engine_nor_error() -> None:
     recipes: Any = None
     model: Any = None
-    outcome = job_outcome(recipes, needs_runner(job(target=H200), "needs a runner with H200"), model)
-    assert (outcome.engine, outcome.error, outcome.fit) == (None, None, False)
+    found = job_outcome(recipes, needs_runner(job(target=H200), "needs a runner with H200"), model)
+    assert (found.engine, found.error, found.fit) == (None, None, False)
 
 
 def failed(error: PipelineError | None) -> JobOutcome:

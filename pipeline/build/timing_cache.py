@@ -1,0 +1,48 @@
+"""TensorRT's timing cache: loaded before a build, merged and saved whole after it.
+
+A cache is bound to TensorRT's version, the GPU's product and its driver, and so is its file's name; one that does not
+fit all the same is refused by TensorRT and left out, never forced (``ignore_mismatch`` may give wrong engines).
+"""
+
+from __future__ import annotations
+
+import fcntl
+from typing import TYPE_CHECKING, Any
+
+from pipeline.digest import digest_from_json
+from pipeline.paths import write_bytes_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.build.builder_log import BuilderLog
+
+
+def timing_cache_name(runtime_version: str, gpu: str, driver: str) -> str:
+    """The file name of the timing cache for a TensorRT version, an NVML product name and a driver version."""
+    return f"{digest_from_json({'tensorrt': runtime_version, 'gpu': gpu, 'driver': driver}).hex}.timing"
+
+
+def load_timing_cache(config: Any, path: Path | None, log: BuilderLog) -> Any:
+    """Give ``config`` the cache at ``path``, or an empty one where there is none or it does not fit."""
+    data = path.read_bytes() if path is not None and path.is_file() else b""
+    cache = config.create_timing_cache(data)
+    if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
+        log.take("WARNING", f"the timing cache {path} does not fit this TensorRT or GPU and is left out")
+        cache = config.create_timing_cache(b"")
+        config.set_timing_cache(cache, ignore_mismatch=False)
+    return cache
+
+
+def save_timing_cache(config: Any, cache: Any, path: Path | None) -> None:
+    """Merge what another build saved meanwhile, and replace the file as a whole. Raises ``OSError``."""
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.is_file():
+            theirs = config.create_timing_cache(path.read_bytes())
+            if theirs is not None:
+                cache.combine(theirs, ignore_mismatch=False)
+        write_bytes_atomically(path, bytes(cache.serialize()))

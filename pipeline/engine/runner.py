@@ -1,0 +1,152 @@
+"""A loaded engine with its buffers: copies in, runs, copies out. Runs in a child process, on device 0.
+
+An engine is code: it is loaded by ``Runtime`` directly, with host code left off, and only after its digest was checked
+by the parent. The calls are those that TensorRT 8.5 and all later versions have.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.cuda import call, require_gpu
+from pipeline.errors import BuildError, ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+_DTYPES = {"FLOAT": "float32", "HALF": "float16", "INT8": "int8", "INT32": "int32", "INT64": "int64", "BOOL": "bool",
+           "UINT8": "uint8"}  # fmt: skip
+
+
+class Engine:
+    """One engine, one execution context, one stream. ``Session`` of ``pipeline.verify`` has the same two members."""
+
+    def __init__(self, path: Path) -> None:
+        """Load the plan at ``path``. Raises ``BuildError`` where TensorRT refuses it, ``DeviceError`` without a GPU."""
+        require_gpu()
+        import tensorrt as trt
+
+        self.trt: Any = trt
+        messages: list[str] = []
+
+        class Logger(trt.ILogger):  # type: ignore[misc]
+            def __init__(self) -> None:
+                trt.ILogger.__init__(self)
+
+            def log(self, severity: Any, message: str) -> None:
+                if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
+                    messages.append(message)
+                if severity != trt.ILogger.VERBOSE:
+                    print(f"[{severity.name}] {message}", file=sys.stderr)
+
+        self._messages = messages
+        self._logger = Logger()
+        trt.init_libnvinfer_plugins(self._logger, "")
+        self._runtime = trt.Runtime(self._logger)
+        self.engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
+        if self.engine is None:
+            raise BuildError(
+                "the engine cannot be loaded here",
+                why="; ".join(messages) or "TensorRT gave no reason",
+                fix="build it with this TensorRT version on this kind of GPU",
+            )
+        self.context = self.engine.create_execution_context()
+        if self.context is None:
+            raise BuildError(
+                "the engine loads and cannot be run: there is no execution context",
+                why="; ".join(messages),
+                fix="free GPU memory, or use a smaller largest profile",
+            )
+        self.stream = call("cudaStreamCreate")
+        names = [self.engine.get_tensor_name(index) for index in range(self.engine.num_io_tensors)]
+        is_input = {name: self.engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT for name in names}
+        self.input_names = [name for name in names if is_input[name]]
+        self.output_names = [name for name in names if not is_input[name]]
+        self._buffers: dict[str, tuple[int, int]] = {}
+
+    def dtype(self, name: str) -> np.dtype[Any]:
+        """The numpy type of an input or output. Raises ``ModelError`` for types that numpy lacks."""
+        kind = self.engine.get_tensor_dtype(name).name
+        if kind not in _DTYPES:
+            raise ModelError(f"tensor {name!r} is {kind}, which numpy does not have", fix="cast it in the model")
+        return np.dtype(_DTYPES[kind])
+
+    def bind(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Choose a profile that takes the input ``shapes``, and give every tensor a buffer. Raises ``ModelError``."""
+        self._choose_profile(shapes)
+        for name in (*self.input_names, *self.output_names):
+            shape = tuple(self.context.get_tensor_shape(name))
+            if any(size < 0 for size in shape):
+                raise ModelError(f"the shape of output {name!r} is known only after the run", fix="leave it out")
+            self.context.set_tensor_address(name, self._buffer(name, _nbytes(shape, self.dtype(name))))
+
+    def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """Output name -> array for one batch. Raises ``ModelError``, ``BuildError`` for what CUDA reports."""
+        self.bind({name: inputs[name].shape for name in self.input_names})
+        for name in self.input_names:
+            self.copy_in(name, inputs[name])
+        self.enqueue()
+        outputs = {name: self.copy_out(name) for name in self.output_names}
+        call("cudaStreamSynchronize", self.stream)
+        return outputs
+
+    def copy_in(self, name: str, values: npt.NDArray[Any]) -> None:
+        """Copy one input to the GPU; integers take the engine's width, since TensorRT 8.6 has no INT64."""
+        from cuda.bindings import runtime as cudart
+
+        wanted = self.dtype(name)
+        if values.dtype != wanted and (values.dtype.kind not in "iu" or wanted.kind not in "iu"):
+            raise ModelError(f"input {name!r} is {values.dtype}, the engine takes {wanted}")
+        array = np.ascontiguousarray(values, wanted)
+        kind = cudart.cudaMemcpyKind.cudaMemcpyHostToDevice
+        call("cudaMemcpyAsync", self._buffers[name][0], array.ctypes.data, array.nbytes, kind, self.stream)
+        call("cudaStreamSynchronize", self.stream)
+
+    def copy_out(self, name: str) -> npt.NDArray[Any]:
+        """Copy one output from the GPU."""
+        from cuda.bindings import runtime as cudart
+
+        array = np.empty(tuple(self.context.get_tensor_shape(name)), self.dtype(name))
+        kind = cudart.cudaMemcpyKind.cudaMemcpyDeviceToHost
+        call("cudaMemcpyAsync", array.ctypes.data, self._buffers[name][0], array.nbytes, kind, self.stream)
+        return array
+
+    def enqueue(self) -> None:
+        """Put one inference on the stream. Raises ``BuildError``."""
+        if not self.context.execute_async_v3(int(self.stream)):
+            raise BuildError("the engine failed to run", why="; ".join(self._messages))
+
+    def _choose_profile(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        for profile in range(self.engine.num_optimization_profiles):
+            if all(self._fits(profile, name, shape) for name, shape in shapes.items()):
+                if profile != self.context.active_optimization_profile:
+                    self.context.set_optimization_profile_async(profile, int(self.stream))
+                for name, shape in shapes.items():
+                    self.context.set_input_shape(name, shape)
+                return
+        told = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in shapes.items())
+        raise ModelError(f"no profile of the engine takes {told}", fix="widen a profile, or use data that fits one")
+
+    def _fits(self, profile: int, name: str, shape: tuple[int, ...]) -> bool:
+        low, _, high = self.engine.get_tensor_profile_shape(name, profile)
+        bounds = zip(low, shape, high, strict=True)
+        return len(low) == len(shape) and all(least <= size <= most for least, size, most in bounds)
+
+    def _buffer(self, name: str, size_bytes: int) -> int:
+        pointer, held_bytes = self._buffers.get(name, (0, 0))
+        if held_bytes < size_bytes:
+            if held_bytes:
+                call("cudaFree", pointer)
+            pointer = int(call("cudaMalloc", max(size_bytes, 1)))
+            self._buffers[name] = (pointer, size_bytes)
+        return pointer
+
+
+def _nbytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    return int(np.prod(shape, dtype=np.int64)) * dtype.itemsize

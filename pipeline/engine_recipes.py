@@ -1,0 +1,165 @@
+"""How an engine is made from a typed model, and what is learned of it on its GPU."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING, Any
+
+from pipeline.artefacts import Recipe
+from pipeline.build.plan_header import PLAN_HEADER_BYTES, header_faults, read_plan_header
+from pipeline.build.request import BuildRequest, request_to_json
+from pipeline.build.timing_cache import timing_cache_name
+from pipeline.devices import gpus_for_target
+from pipeline.digest import digest_from_file
+from pipeline.ingredients import engine_check_key, engine_key
+from pipeline.precision import Precision
+from pipeline.recipes import CHECK_BATCH_SIZE, CHECK_TIMEOUT_S, comparison_faults, memory_bytes, model_file, table_of
+from pipeline.runtimes import effective_typing
+from pipeline.targets import TENSORRT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pipeline.artefacts import Artefact
+    from pipeline.devices import GpuDevice
+    from pipeline.plan import Job
+    from pipeline.recipes import Recipes
+    from pipeline.survey import SurveyedModel
+
+PLATFORM = f"{platform.system()}-{platform.machine()}".lower()
+
+
+def missing_for(job: Job, recipes: Recipes) -> str:
+    """What this machine lacks for a job; empty where it can build it."""
+    runtime = job.target.runtime
+    product = job.target.gpu.upper() if job.target.gpu else f"compute capability {job.target.sm}"
+    if runtime not in recipes.runtimes or (runtime == TENSORRT and not _gpus(job, recipes)):
+        return f"needs a runner with {product} and {runtime}"
+    return ""
+
+
+def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
+    """The engine of a job that this machine can build."""
+    build, version, gpus = model.spec.build, recipes.runtimes[job.target.runtime], _gpus(job, recipes)
+    typing = effective_typing(job.target, build, version)
+    typed = _typed_precision(job.precision, typing, build.int8)
+    from_table = typing == "weak" and build.int8 == "implicit" and job.precision.quantized
+
+    def sources() -> tuple[Artefact, ...]:
+        wanted = [recipes.prepared(model, typed), *([recipes.calibration(model)] if from_table else [])]
+        return tuple(map(recipes.workshop.obtain, wanted))
+
+    def request(sources: tuple[Artefact, ...]) -> Mapping[str, Any]:
+        return request_to_json(
+            BuildRequest(
+                runtime=job.target.runtime,
+                model=model_file(sources[0]),
+                compute_capability=job.target.compute_capability,
+                precision=job.precision,
+                profiles=model.profiles,
+                optimization_level=build.optimization_level,
+                workspace_mib=build.workspace_mib,
+                sparsity=build.sparsity,
+                profiling_verbosity=build.profiling_verbosity,
+                typing=typing,
+                tactic_sources=build.tactic_sources,
+                version_compatible=build.version_compatible,
+                hardware_compatibility=build.hardware_compatibility,
+                refit=build.refit,
+                strip_weights=build.strip_weights,
+                plugins=build.plugins,
+                layer_precisions=build.layer_precisions if typing == "weak" else (),
+                calibration_table=table_of(sources[1]) if from_table else None,
+                timing_cache=_timing_cache(recipes, version, gpus),
+            )
+        )
+
+    def faults(files: Mapping[str, Path], outcome: Mapping[str, Any]) -> tuple[str, ...]:
+        path = files[outcome["engine"]]
+        with path.open("rb") as file:
+            header = read_plan_header(file.read(PLAN_HEADER_BYTES))
+        return header_faults(
+            header,
+            size_bytes=path.stat().st_size,
+            runtime=job.target.runtime,
+            version=version,
+            compute_capability=job.target.compute_capability,
+        )
+
+    return Recipe(
+        key=engine_key(
+            {**recipes.prepared_from(model, typed), **(model.calibration if job.precision.quantized else {})},
+            job.target,
+            job.precision,
+            build,
+            model.profiles,
+            platform=PLATFORM,
+            runtime_version=version,
+            typing=typing,
+            gpu=gpus[0].name if gpus else None,
+            plugins=tuple(map(digest_from_file, build.plugins)),
+        ),
+        subject=job.id,
+        task="build",
+        stage="building",
+        request=request,
+        sources=sources,
+        files=lambda outcome: (outcome["engine"],),
+        faults=faults,
+        timeout_s=build.timeout_s,
+        memory_bytes=memory_bytes(model),
+        gpus=gpus,
+    )
+
+
+def engine_check_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipes: Recipes) -> Recipe | None:
+    """The comparison of a job's engine with the original model, or of its typed model where no GPU is needed for it.
+
+    ``None`` for a model without evaluation data.
+    """
+    accuracy, gpus = model.spec.accuracy, _gpus(job, recipes)
+    if accuracy is None or model.evaluation is None:
+        return None
+    if not gpus:
+        return recipes.check(model, job.precision)
+    file = engine.files[engine.outcome["engine"]]
+    data, labels = model.evaluation
+    return Recipe(
+        key=engine_check_key(
+            digest_from_file(file), model.digest, data, labels, samples=accuracy.samples, tools=recipes.tools
+        ),
+        subject=job.id,
+        task="verify-engine",
+        stage="verifying",
+        request=lambda _: {
+            "engine": str(file),
+            "reference": str(model.spec.onnx),
+            "data": str(accuracy.data),
+            "labels": str(accuracy.labels) if accuracy.labels else None,
+            "samples": accuracy.samples,
+            "batch_size": CHECK_BATCH_SIZE,
+        },
+        faults=comparison_faults,
+        unchanged=model.unchanged,
+        timeout_s=CHECK_TIMEOUT_S,
+        memory_bytes=memory_bytes(model),
+        gpus=gpus,
+    )
+
+
+def _gpus(job: Job, recipes: Recipes) -> tuple[GpuDevice, ...]:
+    return gpus_for_target(job.target, recipes.gpus) if job.target.runtime == TENSORRT else ()
+
+
+def _typed_precision(precision: Precision, typing: str, int8: str) -> Precision:
+    """The precision that the model itself carries: all of it where typing is strong, else at most Q/DQ nodes."""
+    if typing == "strong":
+        return precision
+    return Precision.INT8 if precision.quantized and int8 == "explicit" else Precision.FP32
+
+
+def _timing_cache(recipes: Recipes, version: str, gpus: tuple[GpuDevice, ...]) -> Path | None:
+    if recipes.timing_caches is None or not gpus:
+        return None
+    return recipes.timing_caches / timing_cache_name(version, gpus[0].name, gpus[0].driver)

@@ -1,0 +1,122 @@
+"""The main job with full TensorRT on the GPU of this machine: built, run, and compared with the original."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.devices import installed_gpus
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples/digits"
+PRECISIONS = ("fp32", "tf32", "fp16", "int8", "int8-fp16")
+MANIFEST = """
+version: 1
+models:
+  - name: digits
+    onnx: model.onnx
+    profiles:
+      - image: {{min: [1, 1, 8, 8], opt: [8, 1, 8, 8], max: [32, 1, 8, 8]}}
+    targets: [{{compute_capability: "{capability}"}}]
+    precisions: [{precisions}]
+    calibration: {{data: calibration.npz}}
+    build:
+      optimization_level: 1
+      int8: {int8}
+      tactic_sources: [edge-mask-convolutions, jit-convolutions]
+      profiling_verbosity: detailed
+    accuracy: {{data: evaluation.npz, labels: evaluation-labels.npy, tolerances: {{top1-drop: 1.0, cosine: {cosine}}}}}
+"""
+
+
+def capability() -> str:
+    major, minor = installed_gpus()[0].compute_capability
+    return f"{major}.{minor}"
+
+
+def run(folder: Path, *, int8: str = "explicit", cosine: float = 0.95, only: str = "*") -> dict[str, Any]:
+    """Run the main job in ``folder``; the report, with ``returncode`` added."""
+    text = MANIFEST.format(capability=capability(), precisions=", ".join(PRECISIONS), int8=int8, cosine=cosine)
+    shutil.copytree(EXAMPLE, folder / "digits", dirs_exist_ok=True)
+    (folder / "digits/gpu.yaml").write_text(text)
+    command = [sys.executable, str(ROOT / "entrypoint.py"), "run", "--manifest", "digits/gpu.yaml", "--only", only]
+    result = subprocess.run(
+        command, cwd=folder, env=dict(os.environ), capture_output=True, text=True, check=False, timeout=280
+    )
+    assert "Traceback" not in result.stderr, result.stderr
+    print(result.stdout, result.stderr)
+    report: dict[str, Any] = json.loads((folder / "engines/report.json").read_text())
+    return report | {"returncode": result.returncode}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A folder in which every precision was built once."""
+    folder = tmp_path_factory.mktemp("built")
+    return folder, run(folder)
+
+
+def test_every_precision_is_built_and_is_accurate_on_the_gpu_itself(built: tuple[Path, dict[str, Any]]) -> None:
+    _, report = built
+    assert report["returncode"] == 0
+    assert [job["precision"] for job in report["jobs"]] == list(PRECISIONS)
+    for job in report["jobs"]:
+        assert job["status"] == "built"
+        assert job["accuracy"]["subject"] == "engine"
+        assert job["accuracy"]["top1_candidate_percent"] >= 98
+
+
+def test_a_second_run_builds_and_runs_nothing(built: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = built
+    report = run(folder)
+    assert {job["status"] for job in report["jobs"]} == {"cached"}
+    assert all(job["accuracy"]["subject"] == "engine" for job in report["jobs"])
+
+
+def test_the_timing_cache_is_kept_and_loaded_without_complaint(built: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = built
+    (cache,) = (folder / ".trt-cache/timing").glob("*.timing")
+    assert cache.stat().st_size > 1000
+    logs = "".join(path.read_text() for path in (folder / "engines/logs").rglob("engine.log"))
+    assert "does not fit" not in logs
+
+
+def test_int8_from_the_calibration_table_is_built_and_accurate(tmp_path: Path) -> None:
+    report = run(tmp_path, int8="implicit", only="*/int8*")
+    assert report["returncode"] == 0
+    for job in report["jobs"]:
+        assert job["accuracy"]["top1_candidate_percent"] >= 98
+
+
+def test_a_tolerance_that_the_engine_misses_fails_its_job(built: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = built
+    report = run(folder, cosine=0.9999999, only="*/int8")
+    assert report["returncode"] == 7
+    assert "missed by" in report["jobs"][0]["failure"]["why"]
+
+
+def test_an_engine_that_was_damaged_in_the_cache_is_never_loaded(tmp_path: Path) -> None:
+    run(tmp_path, only="*/fp32")
+    blobs = sorted((tmp_path / ".trt-cache/v1/blob").rglob("*"), key=lambda path: path.stat().st_size)
+    blobs[-1].chmod(0o644)
+    data = bytearray(blobs[-1].read_bytes())
+    data[len(data) // 2] ^= 1
+    blobs[-1].write_bytes(bytes(data))
+    report = run(tmp_path, only="*/fp32")
+    assert report["returncode"] == 0
+    assert report["jobs"][0]["status"] == "built"
+
+
+def test_nvml_names_the_gpu() -> None:
+    (gpu, *_) = installed_gpus()
+    assert gpu.uuid.startswith(("GPU-", "MIG-"))
+    assert gpu.memory_bytes > 1 << 30
+    assert gpu.name
+    assert gpu.driver.count(".") >= 1
