@@ -92,7 +92,8 @@ def header_faults(
     faults = []
     if header.size_bytes is not None and header.size_bytes != size_bytes:
         faults.append(f"its header says {header.size_bytes} bytes, the file has {size_bytes}")
-    if header.version.split(".") != version.split(".")[:4]:
+    asked = version.split(".")[:4]  # The Python module of TensorRT 8.6 says 8.6.0 of a library that is 8.6.0.12.
+    if header.version.split(".")[: len(asked)] != asked:
         faults.append(f"it was built by {runtime} {header.version}, not {version}")
     if header.capability_mask is not None and compute_capability not in header.compute_capabilities:
         names = ", ".join(f"{major}.{minor}" for major, minor in header.compute_capabilities) or "none"
