@@ -87,8 +87,9 @@ def build_engine(request: BuildRequest, folder: Path) -> BuildOutcome:
         _ask_for_precision(native, config, request)
     add_profiles(_PRODUCT, native.builder, network, config, request.profiles, log=native.log)
     calibrator = _attach_table(native, config, request)
-    cache = load_timing_cache(config, request.timing_cache, native.log)
     native.log.refuse_errors("TensorRT does not take the build's settings")
+    # Only now, because 8.6 logs an error about the Myelin part of a timing cache that it wrote itself, and goes on.
+    cache = load_timing_cache(config, request.timing_cache, native.log)
     plan = native.builder.build_serialized_network(network, config)
     if calibrator is not None and calibrator.refused:
         raise BuildError(

@@ -18,8 +18,10 @@ _DECISIVE = re.compile(
     r"out of memory|bad_alloc|\[E\]|Error\b|Exception\b",
     re.IGNORECASE,
 )
-HARMLESS: Final = re.compile(r"cudaError(?:_t)?\s*35\b|CUDA initialization failure with error: 35\b")
-"""What a TensorRT says on a machine without a GPU, beside the real error."""
+HARMLESS: Final = re.compile(
+    r"cudaError(?:_t)?\s*35\b|CUDA initialization failure with error: 35\b|myelinCache\.h|timing cache will not be used"
+)
+"""What a TensorRT says beside the real error: on a machine without a GPU, and of a timing cache of its own (8.6)."""
 _STACK = re.compile(
     r'\s*File ".*", line \d+|Fatal Python error:|(?:Current )?[Tt]hread 0x|Extension modules:|\s*<no Python frame>|'
     r"Current thread's C stack trace|\s*Binary file|Stack \(most recent call first\)"
