@@ -9,8 +9,8 @@ import pytest
 from pipeline.errors import DeviceError
 from pipeline.manifest.types import Budgets, BuildSettings, Location, ModelSpec
 from pipeline.precision import Precision
-from pipeline.runtimes import RUNTIMES, refusals
-from pipeline.targets import TENSORRT, TENSORRT_RTX, target_from_name
+from pipeline.runtimes import RUNTIMES, build_refusals, effective_typing, refusals
+from pipeline.targets import TENSORRT, TENSORRT_RTX, Target, target_from_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,3 +107,30 @@ def test_parts_of_different_versions_are_refused(monkeypatch: pytest.MonkeyPatch
     _install(monkeypatch, {"tensorrt_rtx_cu13_libs": "1.7.1", "tensorrt_rtx_cu13_bindings": "1.6.0"})
     with pytest.raises(DeviceError, match=r"libs 1\.7\.1, tensorrt_rtx_cu13_bindings 1\.6\.0"):
         RUNTIMES[TENSORRT_RTX].installed_version()
+
+
+@pytest.mark.parametrize(
+    ("runtime", "asked", "version", "typing"),
+    [
+        ("tensorrt-rtx", "auto", "1.7.1.116", "strong"),
+        ("tensorrt", "auto", "8.6.0", "weak"),
+        ("tensorrt", "auto", "10.13.3", "weak"),
+        ("tensorrt", "strong", "10.13.3", "strong"),
+        ("tensorrt", "auto", "11.0.0", "strong"),
+        ("tensorrt", "weak", "11.0.0", "weak"),
+    ],
+)
+def test_typing_follows_the_version_unless_it_is_named(runtime: str, asked: str, version: str, typing: str) -> None:
+    target = Target("t", runtime, (9, 0))
+    assert effective_typing(target, BuildSettings(typing=asked), version) == typing
+
+
+def test_int8_from_a_table_is_refused_where_typing_is_strong() -> None:
+    target = Target("t", "tensorrt", (9, 0))
+    (refusal,) = build_refusals(target, BuildSettings(typing="strong", int8="implicit"))
+    assert refusal.field == ("build", "int8")
+
+
+@pytest.mark.parametrize("build", [BuildSettings(int8="implicit"), BuildSettings(tactic_sources=("cudnn",))])
+def test_tensorrt_rtx_refuses_what_only_full_tensorrt_knows(build: BuildSettings) -> None:
+    assert len(build_refusals(Target("t", "tensorrt-rtx", (8, 9)), build)) == 1

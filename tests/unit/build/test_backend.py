@@ -14,7 +14,7 @@ def test_every_backend_has_both_functions(runtime: str) -> None:
 
 
 def test_an_unknown_runtime_is_refused_with_those_there_are() -> None:
-    with pytest.raises(BuildError, match="no backend builds for 'tensorrt-rxt'; use one of: tensorrt-rtx"):
+    with pytest.raises(BuildError, match="no backend builds for 'tensorrt-rxt'; use one of: tensorrt, tensorrt-rtx"):
         backend_from_runtime("tensorrt-rxt")
 
 

@@ -30,6 +30,22 @@ REQUEST = BuildRequest(
     sparsity=True,
     profiling_verbosity="detailed",
 )
+FULL = BuildRequest(
+    runtime="tensorrt",
+    model=Path("/m.onnx"),
+    compute_capability=(9, 0),
+    precision=Precision.INT8_FP16,
+    typing="weak",
+    tactic_sources=("cudnn",),
+    version_compatible=True,
+    hardware_compatibility="ampere+",
+    refit=True,
+    strip_weights=True,
+    plugins=(Path("/p.so"),),
+    layer_precisions=(("/head/*", Precision.FP32),),
+    calibration_table=Path("/t.table"),
+    timing_cache=Path("/c.timing"),
+)
 LEAST = BuildRequest(runtime="tensorrt-rtx", model=Path("/m"), compute_capability=(7, 5), precision=Precision.FP32)
 OUTCOME = BuildOutcome(
     engine="engine.plan",
@@ -48,7 +64,7 @@ def through_text(value: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize("request_", [REQUEST, LEAST])
+@pytest.mark.parametrize("request_", [REQUEST, LEAST, FULL])
 def test_a_request_is_read_back_as_it_was(request_: BuildRequest) -> None:
     assert request_from_json(through_text(request_to_json(request_))) == request_
 
@@ -75,7 +91,11 @@ def test_an_outcome_is_read_back_as_it_was() -> None:
         {"workspace_mib": "1"},
         {"sparsity": 1},
         {"profiling_verbosity": "all"},
-        {"refit": True},
+        {"refit": 1},
+        {"typing": None},
+        {"tactic_sources": [1]},
+        {"calibration_table": 3},
+        {"something_else": True},
     ],
 )
 def test_other_json_is_no_request(change: dict[str, Any]) -> None:

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+import pytest
+
+from pipeline.devices import GpuDevice, gpus_for_target, installed_gpus
+from pipeline.targets import GPUS, Target
+
+
+def gpu(name: str, capability: tuple[int, int] = (9, 0)) -> GpuDevice:
+    return GpuDevice(uuid=name, name=name, compute_capability=capability, memory_bytes=1, driver="1", cuda="13.0")
+
+
+def test_a_target_of_the_catalogue_wants_its_product() -> None:
+    h200, h100 = gpu("NVIDIA H200"), gpu("NVIDIA H100 80GB HBM3")
+    target = Target("h200", "tensorrt", (9, 0), "h200")
+    assert gpus_for_target(target, (h100, h200)) == (h200,)
+
+
+def test_a_free_target_wants_its_compute_capability() -> None:
+    hopper, ada = gpu("NVIDIA H200"), gpu("NVIDIA L4", (8, 9))
+    assert gpus_for_target(Target("sm_89", "tensorrt", (8, 9)), (hopper, ada)) == (ada,)
+
+
+def test_a_mig_slice_is_of_its_gpus_product() -> None:
+    slice_ = gpu("NVIDIA H200 MIG 1g.18gb")
+    assert gpus_for_target(Target("h200", "tensorrt", (9, 0), "h200"), (slice_,)) == (slice_,)
+
+
+def test_every_product_of_the_catalogue_belongs_to_a_target() -> None:
+    for name, kind in GPUS.items():
+        for product in kind.products:
+            device = gpu(product, kind.compute_capability)
+            assert gpus_for_target(Target(name, "tensorrt", kind.compute_capability, name), (device,)) == (device,)
+
+
+class Nvml(ModuleType):
+    """NVML as its Python package gives it, with one H200."""
+
+    class NVMLError(Exception):
+        pass
+
+    class NVMLError_NotFound(NVMLError):  # noqa: N801, N818  the package's own name
+        pass
+
+    def __init__(self, *, driver: bool) -> None:
+        super().__init__("pynvml")
+        self.driver = driver
+
+    def nvmlInit(self) -> None:
+        if not self.driver:
+            raise self.NVMLError("driver not loaded")
+
+    def __getattr__(self, name: str) -> object:
+        answers = {
+            "nvmlShutdown": None,
+            "nvmlDeviceGetCount": 1,
+            "nvmlDeviceGetHandleByIndex": "handle",
+            "nvmlDeviceGetCudaComputeCapability": (9, 0),
+            "nvmlSystemGetDriverVersion": "580.159.04",
+            "nvmlSystemGetCudaDriverVersion_v2": 13000,
+            "nvmlDeviceGetMigMode": [0, 0],
+            "nvmlDeviceGetUUID": b"GPU-7e5ab340",
+            "nvmlDeviceGetName": "NVIDIA H200",
+            "nvmlDeviceGetMemoryInfo": type("Memory", (), {"total": 150754820096}),
+        }
+        if name not in answers:
+            raise AttributeError(name)
+        return lambda *_: answers[name]
+
+
+def test_nvml_names_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml(driver=True))
+    assert installed_gpus() == (
+        GpuDevice(
+            uuid="GPU-7e5ab340",
+            name="NVIDIA H200",
+            compute_capability=(9, 0),
+            memory_bytes=150754820096,
+            driver="580.159.04",
+            cuda="13.0",
+        ),
+    )
+
+
+@pytest.mark.parametrize("module", [None, Nvml(driver=False)], ids=["no package", "no driver"])
+def test_a_machine_without_a_driver_has_no_gpu(monkeypatch: pytest.MonkeyPatch, module: ModuleType | None) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", module)
+    assert installed_gpus() == ()
