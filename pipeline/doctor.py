@@ -7,9 +7,9 @@ import platform
 import shutil
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.devices import installed_gpus
 from pipeline.errors import PipelineError, SettingsError
 from pipeline.machine import TOOLS, installed_runtimes, installed_tools
 from pipeline.publish.json_output import print_json
@@ -19,6 +19,7 @@ from pipeline.targets import TENSORRT_RTX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from pipeline.settings import Settings
 
@@ -47,7 +48,7 @@ def examine(settings: Settings) -> tuple[Finding, ...]:
         ),
         *_tools(),
         *_runtimes(),
-        _gpu(),
+        *_gpus(),
         *_cache(settings.cache),
     )
 
@@ -88,11 +89,15 @@ def _runtimes() -> Iterator[Finding]:
             yield Finding("ok", name, installed[name])
 
 
-def _gpu() -> Finding:
-    devices = sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*"))
-    if devices:
-        return Finding("ok", "gpu", f"device files {', '.join(devices)}")
-    return Finding("note", "gpu", "none: engines can be built ahead of time with TensorRT-RTX, and none can be run")
+def _gpus() -> Iterator[Finding]:
+    devices = installed_gpus()
+    if not devices:
+        yield Finding("note", "gpu", "none: engines can be built ahead of time with TensorRT-RTX, and none can be run")
+    for each in devices:
+        major, minor = each.compute_capability
+        memory = f"{each.memory_bytes / _GIB:.1f} GiB"
+        driver = f"driver {each.driver} (CUDA {each.cuda})"
+        yield Finding("ok", "gpu", f"{each.name}, compute capability {major}.{minor}, {memory}, {driver}")
 
 
 def _cache(folder: Path | None) -> Iterator[Finding]:

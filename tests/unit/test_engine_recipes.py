@@ -1,0 +1,132 @@
+"""What is asked of a builder, and from what, for each runtime and typing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pipeline.devices import GpuDevice
+from pipeline.digest import digest_from_bytes
+from pipeline.engine_recipes import engine_check_recipe, engine_recipe, missing_for
+from pipeline.manifest.types import BuildSettings
+from pipeline.precision import Precision
+from pipeline.recipes import Recipes
+from pipeline.survey import SurveyedModel, survey_models
+from tests.support.specs import H200, SM_89, job, model_spec
+from tests.support.workshops import FACTS, workshop_with
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pipeline.manifest.types import ModelSpec
+
+TOOLS = {"onnx": "1.23.2", "onnxruntime": "1.31.1", "numpy": "2.4.6"}
+GPU = GpuDevice(
+    uuid="GPU-1", name="NVIDIA H200", compute_capability=(9, 0), memory_bytes=1, driver="580.1", cuda="13.0"
+)
+CALIBRATION: dict[str, Any] = {"calibration.data": str(digest_from_bytes(b"data"))}
+
+
+class Children:
+    """Answers each task with files that hold its name, and remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.requests: dict[str, Mapping[str, Any]] = {}
+
+    def __call__(self, task: str, request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        self.requests[task] = request
+        names = {"calibrate": ["t.table", "t.json"], "prepare": ["model.onnx"], "build": ["engine.plan"]}.get(task, [])
+        for name in names:
+            (folder / name).write_text(task)
+        return FACTS | {
+            "table": "t.table",
+            "json": "t.json",
+            "model": "model.onnx",
+            "files": ["model.onnx"],
+            "engine": "engine.plan",
+        }
+
+
+def obtain(
+    folder: Path, children: Children, target: Any, precision: Precision, build: BuildSettings | None = None
+) -> None:
+    (folder / "model.onnx").write_bytes(b"model")
+    spec = model_spec(folder, build=build or BuildSettings(), calibration=calibration_spec(folder))
+    workshop = workshop_with(children, folder)
+    (plain,) = survey_models([spec], workshop, TOOLS)
+    recipes = recipes_with(workshop, folder)
+    workshop.obtain(engine_recipe(job_of(spec, target, precision), plain, recipes))
+
+
+def calibration_spec(folder: Path) -> Any:
+    from pipeline.manifest.types import Calibration, Location
+
+    (folder / "cal.npy").write_bytes(b"data")
+    return Calibration(data=folder / "cal.npy", location=Location("m.yaml", 1, 1))
+
+
+def recipes_with(workshop: Any, folder: Path, gpus: tuple[GpuDevice, ...] = (GPU,)) -> Recipes:
+    runtimes = {"tensorrt": "8.6.0", "tensorrt-rtx": "1.7.1.116"}
+    return Recipes(workshop=workshop, tools=TOOLS, runtimes=runtimes, gpus=gpus, timing_caches=folder / "timing")
+
+
+def job_of(spec: ModelSpec, target: Any, precision: Precision) -> Any:
+    from pipeline.plan import Job
+
+    return Job(spec, target, precision)
+
+
+def test_tensorrt_rtx_gets_the_precision_in_the_model(tmp_path: Path) -> None:
+    children = Children()
+    obtain(tmp_path, children, SM_89, Precision.INT8_FP16)
+    assert children.requests["prepare"]["precision"] == "int8-fp16"
+    assert children.requests["build"]["typing"] == "strong"
+    assert children.requests["build"]["timing_cache"] is None
+
+
+def test_a_weakly_typed_builder_gets_the_plain_model_and_is_asked_for_fp16(tmp_path: Path) -> None:
+    children = Children()
+    obtain(tmp_path, children, H200, Precision.FP16)
+    assert children.requests["prepare"]["precision"] == "fp32"
+    assert (children.requests["build"]["typing"], children.requests["build"]["precision"]) == ("weak", "fp16")
+    assert str(tmp_path / "timing") in children.requests["build"]["timing_cache"]
+
+
+def test_explicit_int8_gives_a_weakly_typed_builder_the_qdq_model_and_no_table(tmp_path: Path) -> None:
+    children = Children()
+    obtain(tmp_path, children, H200, Precision.INT8_FP16)
+    assert children.requests["prepare"]["precision"] == "int8"
+    assert children.requests["build"]["calibration_table"] is None
+
+
+def test_implicit_int8_gives_it_the_plain_model_and_the_table(tmp_path: Path) -> None:
+    children = Children()
+    obtain(tmp_path, children, H200, Precision.INT8, BuildSettings(int8="implicit"))
+    assert children.requests["prepare"]["precision"] == "fp32"
+    assert children.requests["build"]["calibration_table"].endswith("t.table")
+
+
+@pytest.mark.parametrize(
+    ("target", "gpus", "missing"),
+    [
+        (SM_89, (), ""),
+        (H200, (GPU,), ""),
+        (H200, (), "needs a runner with H200 and tensorrt"),
+    ],
+)
+def test_full_tensorrt_needs_the_targets_gpu(
+    tmp_path: Path, target: Any, gpus: tuple[GpuDevice, ...], missing: str
+) -> None:
+    recipes = recipes_with(workshop_with(Children(), tmp_path), tmp_path, gpus)
+    assert missing_for(job(target=target), recipes) == missing
+
+
+def test_a_model_without_evaluation_data_is_not_checked(tmp_path: Path) -> None:
+    recipes = recipes_with(workshop_with(Children(), tmp_path), tmp_path)
+    model: Any = SurveyedModel.__new__(SurveyedModel)
+    object.__setattr__(model, "spec", model_spec(tmp_path))
+    object.__setattr__(model, "evaluation", None)
+    engine: Any = None
+    assert engine_check_recipe(job(), model, engine, recipes) is None
