@@ -2,44 +2,47 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cache.local import LocalStore
 from pipeline.cache.store import StoreFailed
 from pipeline.cache.upkeep import list_entries, prune, verify_entries
 from pipeline.errors import CacheError, SettingsError
 from pipeline.publish.escape import one_line
 from pipeline.publish.json_output import print_json
+from pipeline.run import store_from_settings
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
 
+    from pipeline.cache.store import Store
     from pipeline.cache.upkeep import Entry
+    from pipeline.settings import Settings
 
 _DAY_S = 86400.0
 _MIB = 1 << 20
 
 
-def run_cache_command(folder: Path | None, options: argparse.Namespace) -> int:
-    """Carry out ``options.action`` on the cache in ``folder``.
+def run_cache_command(settings: Settings, options: argparse.Namespace) -> int:
+    """Carry out ``options.action`` on the cache of ``settings``.
 
-    Returns 9 where ``verify`` found damage. Raises ``SettingsError`` without a folder, ``CacheError`` where it cannot
+    Returns 9 where ``verify`` found damage. Raises ``SettingsError`` without a cache, ``CacheError`` where it cannot
     be read.
     """
-    if folder is None:
+    place, store = settings.cache, store_from_settings(settings, threading.Event())
+    if place is None or store is None:
         raise SettingsError("there is no cache to look after", fix="name one with --cache FOLDER")
-    if not folder.is_dir():
-        raise SettingsError(f"{folder} is no cache folder", fix="name the folder that `run --cache` was given")
+    if place.folder is not None and not place.folder.is_dir():
+        raise SettingsError(f"{place.folder} is no cache folder", fix="name the folder that `run --cache` was given")
     actions = {"list": _list, "verify": _verify, "prune": _prune}
     try:
-        return actions[options.action](LocalStore(folder), options)
+        return actions[options.action](store, options)
     except StoreFailed as failure:
-        raise CacheError(f"the cache {folder} failed", why=failure.reason, fix="check its permissions") from failure
+        raise CacheError(f"the cache {store} failed", why=failure.reason, fix="check its permissions") from failure
 
 
-def _list(store: LocalStore, options: argparse.Namespace) -> int:
+def _list(store: Store, options: argparse.Namespace) -> int:
     entries = list_entries(store, now_s=time.time())
     if options.json:
         print_json([_json_from_entry(entry) for entry in entries])
@@ -49,7 +52,7 @@ def _list(store: LocalStore, options: argparse.Namespace) -> int:
     return 0
 
 
-def _verify(store: LocalStore, options: argparse.Namespace) -> int:
+def _verify(store: Store, options: argparse.Namespace) -> int:
     verified = verify_entries(store, now_s=time.time())
     if options.json:
         print_json(
@@ -70,7 +73,7 @@ def _verify(store: LocalStore, options: argparse.Namespace) -> int:
     return CacheError.exit_code if verified.damaged else 0
 
 
-def _prune(store: LocalStore, options: argparse.Namespace) -> int:
+def _prune(store: Store, options: argparse.Namespace) -> int:
     pruned = prune(
         store,
         now_s=time.time(),

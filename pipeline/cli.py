@@ -51,12 +51,14 @@ def main_inner(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         only=getattr(options, "only", None),
         require_all=getattr(options, "require_all", False),
         workers=getattr(options, "workers", None),
+        cache_scope=getattr(options, "cache_scope", None),
+        cache_required=getattr(options, "cache_required", False),
     )
     command: str = options.command
     if command == "cache":
         from pipeline.cache_command import run_cache_command
 
-        return run_cache_command(settings.cache, options)
+        return run_cache_command(settings, options)
     if command == "doctor":
         from pipeline.doctor import run_doctor
 
@@ -125,7 +127,16 @@ def _command(commands: Any, name: str, text: str, example: str) -> argparse.Argu
 
 
 def _add_cache_option(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--cache", metavar="FOLDER", help=f"cache folder, or `none` (default {DEFAULT_CACHE})")
+    command.add_argument(
+        "--cache",
+        metavar="PLACE",
+        help=f"FOLDER, s3://bucket/prefix, FOLDER,s3://bucket/prefix for both, or `none` (default {DEFAULT_CACHE})",
+    )
+    command.add_argument(
+        "--cache-scope",
+        metavar="SCOPE",
+        help="trusted, pr/REPOSITORY-ID/NUMBER or local/USER (GitHub's event decides)",
+    )
 
 
 def _add_run_options(command: argparse.ArgumentParser, name: str) -> None:
@@ -135,6 +146,7 @@ def _add_run_options(command: argparse.ArgumentParser, name: str) -> None:
     if name == "run":
         command.add_argument("--out", metavar="FOLDER", help=f"where engines and reports go (default {DEFAULT_OUT})")
         command.add_argument("--workers", type=int, metavar="N", help="children at work at once (default: all cores)")
+        command.add_argument("--cache-required", action="store_true", help="fail with 9 where the cache fails")
     if name != "validate":
         command.add_argument("--require-all", action="store_true", help="fail when a job needs another machine")
 

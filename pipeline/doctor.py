@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from pipeline.cache.s3_opening import CachePlace
     from pipeline.settings import Settings
 
 _GIB = 1 << 30
@@ -100,10 +101,17 @@ def _gpus() -> Iterator[Finding]:
         yield Finding("ok", "gpu", f"{each.name}, compute capability {major}.{minor}, {memory}, {driver}")
 
 
-def _cache(folder: Path | None) -> Iterator[Finding]:
-    if folder is None:
+def _cache(place: CachePlace | None) -> Iterator[Finding]:
+    if place is None:
         yield Finding("note", "cache", "switched off: every run builds everything")
         return
+    if place.bucket is not None:
+        yield Finding("ok", "cache", f"{place.bucket}; `cache list` shows whether it can be reached")
+    if place.folder is not None:
+        yield from _cache_folder(place.folder)
+
+
+def _cache_folder(folder: Path) -> Iterator[Finding]:
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
     if not os.access(nearest, os.W_OK | os.X_OK):
         yield Finding("problem", "cache", f"{nearest} cannot be written: choose another with --cache FOLDER")

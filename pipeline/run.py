@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.artefacts import Workshop
 from pipeline.cache.content import ContentCache
-from pipeline.cache.local import LocalStore
+from pipeline.cache.s3_opening import opened_store
+from pipeline.cache.scope import Scope
 from pipeline.child.supervisor import run_task
 from pipeline.devices import installed_gpus
 from pipeline.engine_recipes import engine_recipe, missing_for
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Mapping
 
+    from pipeline.cache.store import Store
     from pipeline.manifest.types import Manifest
     from pipeline.outcome import JobOutcome
     from pipeline.plan import Job, PlannedJob
@@ -70,7 +72,7 @@ def open_context(
     """Open the cache and a scratch folder. Raises ``SettingsError`` where packages are missing."""
     tools = installed_tools()
     scratch = Path(tempfile.mkdtemp(prefix="trt-engines-"))
-    cache = ContentCache(LocalStore(settings.cache) if settings.cache else None)
+    cache = ContentCache(store_from_settings(settings, cancel), required=settings.cache_required)
     workshop = Workshop(
         cache=cache,
         scratch=scratch,
@@ -86,12 +88,19 @@ def open_context(
         tools=tools,
         runtimes=installed_runtimes(),
         gpus=installed_gpus(),
-        timing_caches=settings.cache / TIMING_CACHES if settings.cache else None,
+        timing_caches=settings.cache.folder / TIMING_CACHES if settings.cache and settings.cache.folder else None,
     )
     try:
         yield Context(settings=settings, cancel=cancel, cache=cache, workshop=workshop, recipes=recipes)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def store_from_settings(settings: Settings, cancel: threading.Event) -> Store | None:
+    """The cache's store in the run's scope, ``None`` where it is switched off. Nothing is asked of it yet."""
+    if settings.cache is None:
+        return None
+    return opened_store(settings.cache, Scope(settings.cache_scope), seal=None, cancel=cancel)
 
 
 def make_plan(context: Context) -> Planned:

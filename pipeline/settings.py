@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from pipeline.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pipeline.cache.s3_opening import CachePlace
+
 DEFAULT_MANIFEST = "trt-engines.yaml"
 DEFAULT_CACHE = ".trt-cache"
 DEFAULT_OUT = "engines"
@@ -19,10 +22,15 @@ DEFAULT_OUT = "engines"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything that comes from outside the manifest. ``workers`` bounds the child processes at work at once."""
+    """Everything that comes from outside the manifest. ``workers`` bounds the child processes at work at once.
+
+    ``cache_scope`` is the path of the scope that a shared cache is used in (``pipeline.cache.scope``).
+    """
 
     manifest: Path
-    cache: Path | None
+    cache: CachePlace | None
+    cache_scope: str
+    cache_required: bool
     out: Path
     only: str
     require_all: bool
@@ -40,11 +48,15 @@ def settings_from_mapping(
     only: str | None = None,
     require_all: bool = False,
     workers: int | None = None,
+    cache_scope: str | None = None,
+    cache_required: bool = False,
 ) -> Settings:
     """Settings from the command line's values over the environment's over the defaults.
 
     ``cache`` may be ``none``, which switches the cache off. Raises ``SettingsError``.
     """
+    from pipeline.cache.s3_opening import place_from_text
+
     cache_text = cache or environment.get("TRT_ENGINE_CACHE") or DEFAULT_CACHE
     cores = workers if workers is not None else _workers_from(environment.get("TRT_ENGINE_WORKERS"))
     if cores < 1:
@@ -52,7 +64,9 @@ def settings_from_mapping(
     summary, outputs = environment.get("GITHUB_STEP_SUMMARY"), environment.get("GITHUB_OUTPUT")
     return Settings(
         manifest=Path(manifest or environment.get("TRT_ENGINE_MANIFEST") or DEFAULT_MANIFEST),
-        cache=None if cache_text == "none" else Path(cache_text).absolute(),
+        cache=None if cache_text == "none" else place_from_text(cache_text),
+        cache_scope=(cache_scope or environment.get("TRT_ENGINE_CACHE_SCOPE") or _scope_from(environment)),
+        cache_required=cache_required,
         out=Path(out or environment.get("TRT_ENGINE_OUT") or DEFAULT_OUT).absolute(),
         only=only or "*",
         require_all=require_all,
@@ -60,6 +74,23 @@ def settings_from_mapping(
         step_summary=Path(summary) if summary else None,
         step_outputs=Path(outputs) if outputs else None,
     )
+
+
+def _scope_from(environment: Mapping[str, str]) -> str:
+    """The scope of this run: by GitHub's event on a runner of GitHub Actions, else the user's own."""
+    if environment.get("GITHUB_ACTIONS") != "true":
+        user = re.sub(r"[^A-Za-z0-9._-]", "-", environment.get("USER") or "user")[:64]
+        return f"local/{user}"
+    from pipeline.cache.scope import scope_from_event
+
+    ref = environment.get("GITHUB_REF", "")
+    return scope_from_event(
+        environment.get("GITHUB_EVENT_NAME", ""),
+        repository_id=environment.get("GITHUB_REPOSITORY_ID", ""),
+        number=ref.split("/")[2] if ref.startswith("refs/pull/") else "",
+        ref=ref,
+        protected=environment.get("GITHUB_REF_PROTECTED") == "true",
+    ).path
 
 
 def _workers_from(text: str | None) -> int:

@@ -1,8 +1,9 @@
 """What the stages use of the cache: look up by key, fetch what was found, commit what was made.
 
-The cache is optional, its integrity is not. A store that fails costs a rebuild and a warning, and after a few
-failures it is left alone for the rest of the run. An entry that is not exactly what it should be is rejected aloud,
-never used, and replaced by the next commit of its key.
+The cache is optional, its integrity is not. A store that fails costs a rebuild and a warning; after a few failures,
+or when they have cost enough time, it is left alone for the rest of the run, and at once where there is no use in
+trying again. A store that may only be read is only read. An entry that is not exactly what it should be is rejected
+aloud, never used, and replaced by the next commit of its key.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import __version__
 from pipeline.cache.neighbours import Neighbours
 from pipeline.cache.receipt import Blob, Receipt, ReceiptDamaged, bytes_from_receipt, receipt_from_bytes
-from pipeline.cache.store import BlobDamaged, BlobMissing, DestinationFailed, StoreFailed
+from pipeline.cache.store import BlobDamaged, BlobMissing, DestinationFailed, Extent, StoreFailed
 from pipeline.digest import digest_from_file
 from pipeline.errors import CacheError
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from pipeline.keys import Difference, Key
 
 _FAILURES_UNTIL_OFF = 3
+_FAILURE_BUDGET_S = 60.0
+"""How long the failing calls of a run may take together, a second counted once however many threads spend it."""
+
 _DIFFERENCES_SHOWN = 4
 _COMMIT_ATTEMPTS = 5
 
@@ -106,18 +110,30 @@ class ContentCache:
     """The cache of one run; safe to use from many threads.
 
     ``store`` is ``None`` where no cache was given. With ``required``, whatever would cost only a rebuild (no store,
-    a failing store, a damaged entry) raises ``CacheError`` instead. ``now`` gives seconds since the epoch.
+    a failing store, a damaged entry) raises ``CacheError`` instead. ``now`` gives seconds since the epoch,
+    ``monotonic`` seconds of a clock that nobody sets.
     """
 
-    def __init__(self, store: Store | None, *, required: bool = False, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        store: Store | None,
+        *,
+        required: bool = False,
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         if store is None and required:
             raise CacheError("a cache is required and none is given", fix="name one with --cache FOLDER")
         self._store = store
         self._required = required
         self._now = now
+        self._monotonic = monotonic
         self._lock = threading.Lock()
         self._failures = 0
+        self._failed_s = 0.0
+        self._failed_until_s = float("-inf")
         self._trouble = ""
+        self._read_only = ""
         self._off = "no cache was given" if store is None else ""
         self._rejected: dict[Digest, Receipt] = {}
         self._neighbours = Neighbours(store) if store is not None else None
@@ -128,22 +144,26 @@ class ContentCache:
         return self._trouble
 
     def lookup(self, key: Key, subject: str) -> CacheLookup:
-        """What the store holds for ``key``; ``subject`` is whose earlier entries a miss is compared with."""
+        """What the store holds for ``key``; ``subject`` is whose earlier entries a miss is compared with.
+
+        A far store is asked one question, for the receipt; a file of it that is gone is then found by ``fetch``.
+        """
         store = self._store
         if store is None or self._off:
             return Off(self._off)
+        started_s = self._monotonic()
         try:
             receipt = _stored_receipt(store, key)
             if receipt is None:
                 return self._miss(key, subject)
-            gone = _missing_file(store, receipt)
+            gone = None if store.far else _missing_file(store, receipt)
             if gone is not None:
                 return Miss(f"its file {gone} is gone from the cache", receipt)
             store.mark_used(key.kind, key.digest)
         except (ReceiptDamaged, BlobDamaged) as damage:
             return self._reject(damage.reason)
         except StoreFailed as failure:
-            return self._fail(failure)
+            return self._fail(failure, started_s)
         return Hit(receipt)
 
     def fetch(self, hit: Hit, folder: Path) -> tuple[Path, ...] | Miss | Rejected:
@@ -156,6 +176,7 @@ class ContentCache:
             return Miss(self._off, hit.receipt)
         fetched: list[Path] = []
         result: Miss | Rejected
+        started_s = self._monotonic()
         try:
             for blob in hit.receipt.blobs:
                 store.fetch_blob(blob.digest, blob.size_bytes, folder / blob.name)
@@ -168,7 +189,7 @@ class ContentCache:
         except DestinationFailed as failure:
             result = Miss(failure.reason, hit.receipt)
         except StoreFailed as failure:
-            result = self._fail(failure)
+            result = self._fail(failure, started_s)
         for path in fetched:
             path.unlink(missing_ok=True)
         return result
@@ -185,13 +206,14 @@ class ContentCache:
         one of ``files`` cannot be read, ``CacheError`` where the cache is required and fails.
         """
         store = self._store
-        if store is None or self._off:
+        if store is None or self._off or self._read_only:
             return Committed(self._receipt(key, subject, _hashed(files), metadata), Commit.UNSTORED)
+        started_s = self._monotonic()
         try:
             blobs = [Blob(name, *store.put_blob(path)) for name, path in sorted(files.items())]
             return self._stand(store, self._receipt(key, subject, blobs, metadata))
         except StoreFailed as failure:
-            reason = self._fail(failure).reason
+            reason = self._fail(failure, started_s).reason
         except (ValueError, TypeError) as error:
             reason = f"{key.kind} of {subject} was not cached: {error}"
         receipt = self._receipt(key, subject, _hashed(files), metadata)
@@ -249,18 +271,34 @@ class ContentCache:
             )
         return Rejected(reason)
 
-    def _fail(self, failure: StoreFailed) -> Miss:
+    def _fail(self, failure: StoreFailed, started_s: float) -> Miss:
+        """Count a failure of a call that began at ``started_s``; close the cache where it is of no more use."""
         if self._required:
-            raise CacheError(f"the cache {self._store} failed", why=failure.reason) from failure
+            raise CacheError(f"the cache {self._store} failed", why=failure.reason, fix=failure.fix) from failure
+        told = f"{failure.reason}; {failure.fix}" if failure.fix else failure.reason
         with self._lock:
+            ended_s = self._monotonic()
+            self._failed_s += max(0.0, ended_s - max(started_s, self._failed_until_s))
+            self._failed_until_s = max(self._failed_until_s, ended_s)
+            if failure.extent is Extent.WRITES:
+                self._read_only = f"the cache is only read: {told}"
+                self._trouble = self._trouble or self._read_only
+                return Miss(self._read_only)
             self._failures += 1
-            self._trouble = (
-                f"the cache {self._store} failed, and what it could not keep is built again next time: {failure.reason}"
-            )
-            if self._failures >= _FAILURES_UNTIL_OFF:
-                self._off = f"the cache failed {self._failures} times and is left alone: {failure.reason}"
-                return Miss(self._off)
-        return Miss(f"the cache failed: {failure.reason}")
+            if not self._off:
+                self._off = self._closing_reason(failure, told)
+            self._trouble = self._off or self._trouble or f"the cache failed: {told}"
+            return Miss(self._off or f"the cache failed: {failure.reason}")
+
+    def _closing_reason(self, failure: StoreFailed, told: str) -> str:
+        """Why the cache is asked nothing more; empty where it still is."""
+        if failure.extent is Extent.PLACE:
+            return f"the cache is left alone: {told}"
+        if self._failures >= _FAILURES_UNTIL_OFF:
+            return f"the cache failed {self._failures} times and is left alone: {told}"
+        if self._failed_s >= _FAILURE_BUDGET_S:
+            return f"the cache cost {self._failed_s:.0f} s in vain and is left alone: {told}"
+        return ""
 
 
 def _stored_receipt(store: Store, key: Key) -> Receipt | None:

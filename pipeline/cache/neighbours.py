@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from pipeline.cache.receipt import Receipt, ReceiptDamaged, receipt_from_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pipeline.cache.store import Store
     from pipeline.digest import Digest
     from pipeline.keys import Key
 
 _MOST_READ = 2000
+_MOST_READ_FAR = 200
+"""What a far store is asked for, each a request, to say why a key was not found."""
+
+_READERS = 16
 
 
 class Neighbours:
@@ -21,6 +28,7 @@ class Neighbours:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
+        self._reading: dict[str, threading.Lock] = {}
         self._known: dict[str, tuple[Receipt, ...]] = {}
 
     def nearest(self, key: Key, subject: str) -> Receipt | None:
@@ -42,13 +50,25 @@ class Neighbours:
 
     def _receipts(self, kind: str) -> tuple[Receipt, ...]:
         with self._lock:
-            known = self._known.get(kind)
-        if known is not None:
-            return known
+            reading = self._reading.setdefault(kind, threading.Lock())
+        with reading:
+            with self._lock:
+                known = self._known.get(kind)
+            if known is not None:
+                return known
+            found = tuple(self._read(kind))
+            with self._lock:
+                self._known[kind] = found
+            return found
+
+    def _read(self, kind: str) -> Iterator[Receipt]:
+        far = self._store.far
         listed = sorted(self._store.receipts(kind), key=lambda entry: entry[2].used_s, reverse=True)
-        found = [self._sound_receipt(kind, key) for _, key, _ in listed[:_MOST_READ]]
-        with self._lock:
-            return self._known.setdefault(kind, tuple(receipt for receipt in found if receipt is not None))
+        keys = [key for _, key, _ in listed[: _MOST_READ_FAR if far else _MOST_READ]]
+        with ThreadPoolExecutor(_READERS if far else 1) as pool:
+            for receipt in pool.map(lambda key: self._sound_receipt(kind, key), keys):
+                if receipt is not None:
+                    yield receipt
 
     def _sound_receipt(self, kind: str, key: Digest) -> Receipt | None:
         """A damaged receipt is no neighbour; whoever asks for its key, or verifies the cache, is told."""

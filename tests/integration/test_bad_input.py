@@ -176,4 +176,4 @@ def test_a_cache_that_cannot_be_written_costs_a_note_and_nothing_else(example: P
         timeout=120,
     )
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count("note: the cache /proc/nowhere failed") == 1
+    assert result.stdout.count("note: the cache failed") == 1

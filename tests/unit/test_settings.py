@@ -13,7 +13,8 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_default() 
     settings = settings_from_mapping(environment, manifest="from-line.yaml")
     assert settings.manifest == Path("from-line.yaml")
     assert settings.out == Path("/environment")
-    assert settings.cache == Path(".trt-cache").absolute()
+    assert settings.cache is not None
+    assert settings.cache.folder == Path(".trt-cache").absolute()
 
 
 def test_the_cache_can_be_switched_off() -> None:
@@ -29,3 +30,26 @@ def test_the_files_of_a_workflow_step_are_found() -> None:
 def test_a_number_of_workers_that_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(SettingsError):
         settings_from_mapping({"TRT_ENGINE_WORKERS": text})
+
+
+@pytest.mark.parametrize(
+    ("environment", "scope"),
+    [
+        ({"USER": "ada"}, "local/ada"),
+        ({"GITHUB_EVENT_NAME": "push", "GITHUB_REF": "refs/heads/main", "GITHUB_REF_PROTECTED": "true"}, "trusted"),
+        ({"GITHUB_EVENT_NAME": "pull_request", "GITHUB_REF": "refs/pull/7/merge"}, "pr/42/7"),
+    ],
+)
+def test_the_scope_of_a_shared_cache_follows_the_event(environment: dict[str, str], scope: str) -> None:
+    github = {"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY_ID": "42"} if "GITHUB_REF" in environment else {}
+    assert settings_from_mapping(environment | github).cache_scope == scope
+
+
+def test_a_pull_request_with_the_rights_of_its_base_may_not_use_the_shared_cache() -> None:
+    environment = {
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_EVENT_NAME": "pull_request_target",
+        "GITHUB_REF": "refs/heads/main",
+    }
+    with pytest.raises(SettingsError, match="pull_request_target"):
+        settings_from_mapping(environment)

@@ -1,0 +1,225 @@
+"""Calls to one bucket: whose it must be, how long a call may take, and its failures as failures of a store.
+
+A call is tried three times in all, in botocore's standard mode: it waits between the tries, and it does not retry
+what cannot succeed. Time limits are short, since whatever does not answer is built instead. Bodies are always signed
+with their SHA-256, so the server refuses bytes that changed on the way to it; other checksums are left out, because
+many S3-compatible servers do not know them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from pipeline.cache.s3_errors import EXPIRED, failed_from_botocore, failed_from_client_error
+from pipeline.cache.store import Extent, StoreFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pipeline.cache.s3_address import S3Address
+
+CONNECT_TIMEOUT_S = 3.0
+READ_TIMEOUT_S = 6.0
+ATTEMPTS = 3
+_CONNECTIONS = 64
+
+
+class AnsweredError(Exception):
+    """The server answered with an error that the caller asked to see. ``retries`` counts earlier tries."""
+
+    def __init__(self, code: str, retries: int) -> None:
+        super().__init__(code)
+        self.code = code
+        self.retries = retries
+
+
+class S3Bucket:
+    """The bucket of ``address``. Safe to use from many threads; the client is made at the first call.
+
+    ``cancel`` ends a call before its next try. ``make_client`` makes another client where the credentials of the
+    first have expired.
+    """
+
+    def __init__(
+        self,
+        address: S3Address,
+        *,
+        cancel: threading.Event | None = None,
+        make_client: Callable[[S3Address], Any] | None = None,
+    ) -> None:
+        self.address = address
+        self._cancel = cancel or threading.Event()
+        self._make_client = make_client or make_s3_client
+        self._lock = threading.Lock()
+        self._client: Any = None
+        self._generation = 0
+        self._common: dict[str, Any] = {"Bucket": address.bucket}
+        if address.owner:
+            self._common["ExpectedBucketOwner"] = address.owner
+        self.encryption: dict[str, Any] = {}
+        if address.encryption:
+            self.encryption["ServerSideEncryption"] = address.encryption
+        if address.kms_key:
+            self.encryption["SSEKMSKeyId"] = address.kms_key
+
+    def call(self, operation: str, *, seen: frozenset[str] = frozenset(), **parameters: Any) -> dict[str, Any]:
+        """Carry out ``operation``, spelt like ``GetObject``.
+
+        Raises ``AnsweredError`` for the error codes in ``seen``, ``StoreFailed`` for all others. A client whose
+        credentials have expired is replaced once, by one that asks boto3's default chain anew.
+        """
+        client, generation = self._current()
+        try:
+            return self._try(client, operation, seen, parameters)
+        except _Expired:
+            client = self._renewed(generation)
+        try:
+            return self._try(client, operation, seen, parameters)
+        except _Expired as error:
+            raise error.failure from error
+
+    def pages(self, operation: str, **parameters: Any) -> Iterator[dict[str, Any]]:
+        """The pages of a listing. Raises ``StoreFailed``."""
+        tokens: dict[str, Any] = {}
+        while True:
+            page = self.call(operation, **parameters, **tokens)
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            if operation == "ListObjectsV2":
+                tokens = {"ContinuationToken": page["NextContinuationToken"]}
+            else:
+                tokens = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    def check_cancelled(self) -> None:
+        """Raise ``StoreFailed`` where the run was cancelled."""
+        if self._cancel.is_set():
+            raise StoreFailed("the run was cancelled", extent=Extent.PLACE)
+
+    def pause(self, delay_s: float) -> None:
+        """Wait before another try, unless the run is cancelled (``StoreFailed``)."""
+        self._cancel.wait(delay_s)
+        self.check_cancelled()
+
+    def _try(self, client: Any, operation: str, seen: frozenset[str], parameters: dict[str, Any]) -> dict[str, Any]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        self.check_cancelled()
+        method = getattr(client, _METHODS[operation])
+        try:
+            answer: dict[str, Any] = method(**self._common, **parameters)
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", "?"))
+            if code in seen:
+                retries = int(error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0))
+                raise AnsweredError(code, retries) from error
+            failure = failed_from_client_error(operation, error.response)
+            if code in EXPIRED:
+                raise _Expired(failure) from error
+            raise failure from error
+        except (BotoCoreError, OSError) as error:
+            raise failed_from_botocore(operation, error) from error
+        missing = [name for name in _ANSWERS.get(operation, ()) if name not in answer]
+        if missing:
+            fix = "check the address of its endpoint: something else than S3 may answer there"
+            raise StoreFailed(f"it answered {operation} without {missing[0]}", fix=fix)
+        return answer
+
+    def _current(self) -> tuple[Any, int]:
+        with self._lock:
+            if self._client is None:
+                self._client = self._made()
+            return self._client, self._generation
+
+    def _renewed(self, generation: int) -> Any:
+        """A client that is newer than ``generation``, made once for all threads that ask."""
+        with self._lock:
+            if self._generation == generation:
+                self._client = self._made()
+                self._generation += 1
+            return self._client
+
+    def _made(self) -> Any:
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            client = self._make_client(self.address)
+        except (BotoCoreError, ValueError) as error:
+            raise failed_from_botocore("its configuration", error) from error
+        client.meta.events.register("before-send.s3", self._before_send)
+        return client
+
+    def _before_send(self, **_details: Any) -> None:
+        self.check_cancelled()
+
+
+class _Expired(Exception):  # noqa: N818 - a finding, passed on within this module
+    def __init__(self, failure: StoreFailed) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
+
+
+class Deadline:
+    """When a transfer of ``size_bytes`` must be done; monotonic, so no change of the clock moves it.
+
+    A server that trickles never meets a read time-out, and would hold a run up for ever.
+    """
+
+    _GRACE_S = 60.0
+    _SLOWEST_BYTES_PER_S = 1 << 20
+
+    def __init__(self, size_bytes: int) -> None:
+        self._limit_s = self._GRACE_S + size_bytes / self._SLOWEST_BYTES_PER_S
+        self._end_s = time.monotonic() + self._limit_s
+
+    def check(self) -> None:
+        """Raise ``StoreFailed`` when it is past."""
+        if time.monotonic() > self._end_s:
+            raise StoreFailed(f"a transfer was not done after {self._limit_s:.0f} s")
+
+
+def make_s3_client(address: S3Address, *, read_timeout_s: float = READ_TIMEOUT_S) -> Any:
+    """A boto3 client with credentials from the default chain; a new session, so that the chain is asked anew."""
+    import boto3
+    from botocore.config import Config
+
+    style = {"addressing_style": address.addressing} if address.addressing != "auto" else {}
+    config = Config(
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=read_timeout_s,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        max_pool_connections=_CONNECTIONS,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        tcp_keepalive=True,
+        s3={"payload_signing_enabled": True, **style},
+    )
+    return boto3.session.Session().client(
+        "s3", region_name=address.region, endpoint_url=address.endpoint_url, config=config
+    )
+
+
+_ANSWERS = {
+    "GetObject": ("ContentLength",),
+    "HeadObject": ("ContentLength", "LastModified", "ETag"),
+    "PutObject": ("ETag",),
+    "CreateMultipartUpload": ("UploadId",),
+    "UploadPart": ("ETag",),
+}
+"""What is needed of an answer."""
+
+_METHODS = {
+    "GetObject": "get_object",
+    "PutObject": "put_object",
+    "HeadObject": "head_object",
+    "CopyObject": "copy_object",
+    "DeleteObject": "delete_object",
+    "ListObjectsV2": "list_objects_v2",
+    "CreateMultipartUpload": "create_multipart_upload",
+    "UploadPart": "upload_part",
+    "CompleteMultipartUpload": "complete_multipart_upload",
+    "AbortMultipartUpload": "abort_multipart_upload",
+    "ListMultipartUploads": "list_multipart_uploads",
+}

@@ -1,0 +1,63 @@
+"""The store that a run was given by name.
+
+It is ``FOLDER``, ``s3://bucket/prefix``, or ``FOLDER,s3://bucket/prefix`` for a folder in front of a bucket. A folder
+alone has no scopes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.cache.local import LocalStore
+from pipeline.cache.s3_address import SCHEME, S3Address, address_from_url
+from pipeline.cache.s3_bucket import S3Bucket
+from pipeline.cache.s3_store import S3Store
+from pipeline.cache.scope import Scope, ScopedStore
+from pipeline.cache.seal import SealedStore
+from pipeline.cache.tiered import TieredStore
+from pipeline.errors import SettingsError
+
+if TYPE_CHECKING:
+    import threading
+
+    from pipeline.cache.seal import Seal
+    from pipeline.cache.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class CachePlace:
+    """Where a cache is: ``folder``, ``bucket``, or both for the one in front of the other."""
+
+    folder: Path | None
+    bucket: S3Address | None
+
+
+def place_from_text(text: str) -> CachePlace:
+    """Read the forms above; a relative folder is made absolute. Raises ``SettingsError``."""
+    folder, separator, url = text.partition(f",{SCHEME}")
+    if text.startswith(SCHEME):
+        return CachePlace(None, address_from_url(text))
+    if "://" in folder or not folder:
+        raise SettingsError(f"the cache {text!r} cannot be used", fix="name a folder, s3://bucket/prefix, or both")
+    return CachePlace(Path(folder).absolute(), address_from_url(SCHEME + url) if separator else None)
+
+
+def opened_store(place: CachePlace, scope: Scope, *, seal: Seal | None, cancel: threading.Event) -> Store:
+    """The store for a run of ``scope``. Nothing is asked or written yet."""
+    if place.bucket is None:
+        if place.folder is None:
+            raise SettingsError("there is no cache", fix="name one with --cache")
+        return SealedStore(LocalStore(place.folder), "folder", seal)
+    bucket = S3Bucket(place.bucket, cancel=cancel)
+    layers = {path: _layer(place.folder, bucket, path, seal) for path in scope.readable}
+    own = layers[scope.path]
+    return own if len(layers) == 1 else ScopedStore(tuple(layers.values()), own)
+
+
+def _layer(folder: Path | None, bucket: S3Bucket, path: str, seal: Seal | None) -> Store:
+    """One scope. Each has a folder of its own in front, so that no scope meets another's files."""
+    far = S3Store(bucket, path)
+    tiered = TieredStore(LocalStore(folder / "scopes" / path), far) if folder is not None else far
+    return SealedStore(tiered, path, seal)
