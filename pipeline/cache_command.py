@@ -30,7 +30,7 @@ def run_cache_command(settings: Settings, options: argparse.Namespace) -> int:
     Returns 9 where ``verify`` found damage. Raises ``SettingsError`` without a cache, ``CacheError`` where it cannot
     be read.
     """
-    place, store = settings.cache, store_from_settings(settings, threading.Event())
+    place, store = settings.cache, store_from_settings(settings, threading.Event(), upkeep=True)
     if place is None or store is None:
         raise SettingsError("there is no cache to look after", fix="name one with --cache FOLDER")
     if place.folder is not None and not place.folder.is_dir():

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 from pipeline.artefacts import Workshop
 from pipeline.cache.content import ContentCache
-from pipeline.cache.s3_opening import opened_store
+from pipeline.cache.s3_kms import KmsSeal
+from pipeline.cache.s3_opening import opened_for_upkeep, opened_store
 from pipeline.cache.scope import Scope
+from pipeline.cache.seal import HmacSeal
 from pipeline.child.supervisor import run_task
 from pipeline.devices import installed_gpus
 from pipeline.engine_recipes import engine_recipe, missing_for
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Mapping
 
+    from pipeline.cache.seal import Seal
     from pipeline.cache.store import Store
     from pipeline.manifest.types import Manifest
     from pipeline.outcome import JobOutcome
@@ -96,11 +99,22 @@ def open_context(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def store_from_settings(settings: Settings, cancel: threading.Event) -> Store | None:
-    """The cache's store in the run's scope, ``None`` where it is switched off. Nothing is asked of it yet."""
+def store_from_settings(settings: Settings, cancel: threading.Event, *, upkeep: bool = False) -> Store | None:
+    """The cache's store in the run's scope, ``None`` where it is switched off. Nothing is asked of it yet.
+
+    For ``upkeep`` it is the scope's own place alone, without what a run may read besides.
+    """
     if settings.cache is None:
         return None
-    return opened_store(settings.cache, Scope(settings.cache_scope), seal=None, cancel=cancel)
+    opened = opened_for_upkeep if upkeep else opened_store
+    return opened(settings.cache, Scope(settings.cache_scope), seal=_seal(settings), cancel=cancel)
+
+
+def _seal(settings: Settings) -> Seal | None:
+    """What proves who made an entry; ``None`` trusts whoever may write the place."""
+    if settings.cache_secret is not None:
+        return HmacSeal([settings.cache_secret.encode()])
+    return KmsSeal(settings.cache_kms_key) if settings.cache_kms_key is not None else None
 
 
 def make_plan(context: Context) -> Planned:

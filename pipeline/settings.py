@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,13 +24,16 @@ DEFAULT_OUT = "engines"
 class Settings:
     """Everything that comes from outside the manifest. ``workers`` bounds the child processes at work at once.
 
-    ``cache_scope`` is the path of the scope that a shared cache is used in (``pipeline.cache.scope``).
+    ``cache_scope`` is the path of the scope that a shared cache is used in (``pipeline.cache.scope``). Receipts are
+    sealed with ``cache_secret`` or by the KMS key ``cache_kms_key``, where either is given.
     """
 
     manifest: Path
     cache: CachePlace | None
     cache_scope: str
     cache_required: bool
+    cache_secret: str | None = field(repr=False)
+    cache_kms_key: str | None
     out: Path
     only: str
     require_all: bool
@@ -61,12 +64,19 @@ def settings_from_mapping(
     cores = workers if workers is not None else _workers_from(environment.get("TRT_ENGINE_WORKERS"))
     if cores < 1:
         raise SettingsError(f"{cores} workers cannot do anything", fix="give --workers 1 or more")
+    secret, kms_key = environment.get("TRT_ENGINE_CACHE_SECRET"), environment.get("TRT_ENGINE_CACHE_KMS_KEY")
+    if secret and kms_key:
+        raise SettingsError(
+            "TRT_ENGINE_CACHE_SECRET and TRT_ENGINE_CACHE_KMS_KEY are both set", fix="seal the cache with one of them"
+        )
     summary, outputs = environment.get("GITHUB_STEP_SUMMARY"), environment.get("GITHUB_OUTPUT")
     return Settings(
         manifest=Path(manifest or environment.get("TRT_ENGINE_MANIFEST") or DEFAULT_MANIFEST),
         cache=None if cache_text == "none" else place_from_text(cache_text),
         cache_scope=(cache_scope or environment.get("TRT_ENGINE_CACHE_SCOPE") or _scope_from(environment)),
         cache_required=cache_required,
+        cache_secret=secret or None,
+        cache_kms_key=kms_key or None,
         out=Path(out or environment.get("TRT_ENGINE_OUT") or DEFAULT_OUT).absolute(),
         only=only or "*",
         require_all=require_all,

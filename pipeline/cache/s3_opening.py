@@ -56,6 +56,13 @@ def opened_store(place: CachePlace, scope: Scope, *, seal: Seal | None, cancel: 
     return own if len(layers) == 1 else ScopedStore(tuple(layers.values()), own)
 
 
+def opened_for_upkeep(place: CachePlace, scope: Scope, *, seal: Seal | None, cancel: threading.Event) -> Store:
+    """The one place of ``scope`` to list, verify and prune: the bucket where there is one, else the folder."""
+    if place.bucket is None:
+        return opened_store(place, scope, seal=seal, cancel=cancel)
+    return _layer(None, S3Bucket(place.bucket, cancel=cancel), scope.path, seal)
+
+
 def _layer(folder: Path | None, bucket: S3Bucket, path: str, seal: Seal | None) -> Store:
     """One scope. Each has a folder of its own in front, so that no scope meets another's files."""
     far = S3Store(bucket, path)
