@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import tempfile
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_ATTEMPTS = 3
+
+
 @pytest.fixture(scope="session")
 def gateway() -> Iterator[Gateway]:
     """The server. Where it is not installed, the tests are skipped, but not in CI, where they fail.
@@ -30,15 +34,26 @@ def gateway() -> Iterator[Gateway]:
         _make_bucket(running)
         yield running
         return
-    with tempfile.TemporaryDirectory(prefix="rgw") as folder:
+    with tempfile.TemporaryDirectory(prefix="rgw") as folder, contextlib.ExitStack() as opened:
         try:
-            with running_gateway(Path(folder)) as running:
-                _make_bucket(running)
-                yield running
+            running = _started(Path(folder), opened)
         except CephMissing as missing:
             if os.environ.get("CI") == "true":
                 pytest.fail(f"no S3 server to test with: {missing}")
             pytest.skip(f"no S3 server to test with: {missing}")
+        _make_bucket(running)
+        yield running
+
+
+def _started(folder: Path, opened: contextlib.ExitStack) -> Gateway:
+    """A server, at the second or third try where another process took one of its ports meanwhile."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            return opened.enter_context(running_gateway(folder / str(attempt)))
+        except RuntimeError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError
 
 
 def _make_bucket(running: Gateway) -> None:

