@@ -28,6 +28,7 @@ from pipeline.plan import Plan, State, jobs_from_manifest, models_of, needs_runn
 from pipeline.recipes import Recipes
 from pipeline.slots import Slots, available_memory_bytes
 from pipeline.survey import survey_models
+from pipeline.targets import TENSORRT
 
 if TYPE_CHECKING:
     import threading
@@ -86,11 +87,12 @@ def open_context(
         progress=progress,
         run_task=run_task,
     )
+    runtimes = installed_runtimes()
     recipes = Recipes(
         workshop=workshop,
         tools=tools,
-        runtimes=installed_runtimes(),
-        gpus=installed_gpus(),
+        runtimes=runtimes,
+        gpus=installed_gpus() if TENSORRT in runtimes else (),
         timing_caches=settings.cache.folder / TIMING_CACHES if settings.cache and settings.cache.folder else None,
     )
     try:
