@@ -219,6 +219,7 @@ class Workshop:
         """Keep what was made. Where another run was first, use its artefact, so that both report the same bytes."""
         offered = {**made.files, OUTCOME_FILE: folder / OUTCOME_FILE}
         committed = self._cache.commit(recipe.key, recipe.subject, offered, {"duration_s": round(made.made_in_s, 3)})
+        self._lookups[recipe.key.digest] = Hit(committed.receipt)
         if not committed.own_files:
             theirs = self._fetch(recipe, Hit(committed.receipt), folder / "adopted")
             if isinstance(theirs, Artefact):

@@ -33,13 +33,14 @@ def run_cache_command(settings: Settings, options: argparse.Namespace) -> int:
     place, store = settings.cache, store_from_settings(settings, threading.Event(), upkeep=True)
     if place is None or store is None:
         raise SettingsError("there is no cache to look after", fix="name one with --cache FOLDER")
-    if place.folder is not None and not place.folder.is_dir():
+    if place.bucket is None and place.folder is not None and not place.folder.is_dir():
         raise SettingsError(f"{place.folder} is no cache folder", fix="name the folder that `run --cache` was given")
     actions = {"list": _list, "verify": _verify, "prune": _prune}
     try:
         return actions[options.action](store, options)
     except StoreFailed as failure:
-        raise CacheError(f"the cache {store} failed", why=failure.reason, fix="check its permissions") from failure
+        fix = failure.fix or "check its permissions"
+        raise CacheError(f"the cache {store} failed", why=failure.reason, fix=fix) from failure
 
 
 def _list(store: Store, options: argparse.Namespace) -> int:

@@ -60,7 +60,7 @@ def main_inner(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
         return run_cache_command(settings, options)
     if command == "doctor":
-        from pipeline.doctor import run_doctor
+        from pipeline.doctor.examination import run_doctor
 
         return run_doctor(settings, as_json=options.json)
     from pipeline import commands

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ class GpuDevice:
     """One GPU, or one slice of one that is divided by MIG.
 
     ``name`` is the product as NVML gives it; ``driver`` is like ``580.159.04``; ``cuda`` is the newest CUDA that the
-    driver serves, like ``13.0``.
+    driver serves, like ``13.0``; ``index`` is NVML's, for a slice that of the GPU that it belongs to. ``free_bytes``
+    is what no process held when it was asked, ``None`` where the GPU shares the machine's memory.
     """
 
     uuid: str
@@ -26,10 +28,20 @@ class GpuDevice:
     driver: str
     cuda: str
     mig: bool = False
+    index: int = 0
+    free_bytes: int | None = None
+
+    @property
+    def product(self) -> str:
+        """The product's name without the profile that NVML appends for a MIG slice."""
+        return self.name.split(" MIG ")[0]
 
 
 def installed_gpus() -> tuple[GpuDevice, ...]:
-    """Every GPU that NVML shows to this process, MIG slices in place of the GPU that they divide."""
+    """Every GPU that NVML shows to this process, MIG slices in place of the GPU that they divide.
+
+    A GPU that NVML cannot describe, such as one that fell off its bus, is left out.
+    """
     try:
         import pynvml
     except ImportError:
@@ -39,8 +51,10 @@ def installed_gpus() -> tuple[GpuDevice, ...]:
     except pynvml.NVMLError:
         return ()
     try:
-        handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
-        return tuple(device for handle in handles for device in _devices(pynvml, handle))
+        count = int(pynvml.nvmlDeviceGetCount())
+        return tuple(device for index in range(count) for device in _devices(pynvml, index))
+    except pynvml.NVMLError:
+        return ()
     finally:
         pynvml.nvmlShutdown()
 
@@ -49,43 +63,60 @@ def gpus_for_target(target: Target, devices: tuple[GpuDevice, ...]) -> tuple[Gpu
     """Those of ``devices`` that an engine for ``target`` is to be built on.
 
     A catalogue target wants its product, because TensorRT times tactics on the very GPU; a free target any GPU of its
-    compute capability.
+    compute capability. A MIG slice is of its GPU's product.
     """
     if target.gpu is None:
         return tuple(each for each in devices if each.compute_capability == target.compute_capability)
     products = {product.lower() for product in GPUS[target.gpu].products}
-    return tuple(each for each in devices if _product(each).lower() in products)
+    return tuple(each for each in devices if each.product.lower() in products)
 
 
-def _product(device: GpuDevice) -> str:
-    """The product's name without the profile that NVML appends for a MIG slice."""
-    return device.name.split(" MIG ")[0]
-
-
-def _devices(nvml: Any, handle: Any) -> list[GpuDevice]:
-    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
-    slices = _mig_slices(nvml, handle)
-    return [
-        GpuDevice(
-            uuid=_text(nvml.nvmlDeviceGetUUID(each)),
-            name=_text(nvml.nvmlDeviceGetName(each)),
-            memory_bytes=int(nvml.nvmlDeviceGetMemoryInfo(each).total),
-            compute_capability=(major, minor),
-            driver=_text(nvml.nvmlSystemGetDriverVersion()),
-            cuda=_cuda_version(nvml.nvmlSystemGetCudaDriverVersion_v2()),
-            mig=bool(slices),
+def _devices(nvml: Any, index: int) -> tuple[GpuDevice, ...]:
+    try:
+        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+        major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+        slices = _mig_slices(nvml, handle)
+        return tuple(
+            _device(nvml, each, index, (int(major), int(minor)), mig=slices is not None)
+            for each in (slices if slices is not None else [handle])
         )
-        for each in slices or [handle]
-    ]
+    except nvml.NVMLError:
+        return ()
 
 
-def _mig_slices(nvml: Any, handle: Any) -> list[Any]:
+def _device(nvml: Any, handle: Any, index: int, compute_capability: tuple[int, int], *, mig: bool) -> GpuDevice:
+    total_bytes, free_bytes = _memory(nvml, handle)
+    return GpuDevice(
+        uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
+        name=_text(nvml.nvmlDeviceGetName(handle)),
+        compute_capability=compute_capability,
+        memory_bytes=total_bytes,
+        driver=_text(nvml.nvmlSystemGetDriverVersion()),
+        cuda=_cuda_version(nvml.nvmlSystemGetCudaDriverVersion_v2()),
+        mig=mig,
+        index=index,
+        free_bytes=free_bytes,
+    )
+
+
+def _memory(nvml: Any, handle: Any) -> tuple[int, int | None]:
+    """Total and free bytes; for a GPU that shares the machine's memory (GB10, Thor), which does not answer, its."""
+    try:
+        memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+    except nvml.NVMLError:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), None
+    return int(memory.total), int(memory.free)
+
+
+def _mig_slices(nvml: Any, handle: Any) -> list[Any] | None:
+    """The slices of a GPU in MIG mode, which runs nothing outside of them; ``None`` for any other GPU."""
     try:
         current, _ = nvml.nvmlDeviceGetMigMode(handle)
     except nvml.NVMLError:
-        return []
-    count = nvml.nvmlDeviceGetMaxMigDeviceCount(handle) if current else 0
-    found = (_mig_slice(nvml, handle, index) for index in range(count))
+        return None
+    if not current:
+        return None
+    found = (_mig_slice(nvml, handle, index) for index in range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)))
     return [each for each in found if each is not None]
 
 
@@ -93,7 +124,7 @@ def _mig_slice(nvml: Any, handle: Any, index: int) -> Any:
     """The slice in place ``index``, ``None`` where that place is empty."""
     try:
         return nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
-    except nvml.NVMLError_NotFound:
+    except nvml.NVMLError:
         return None
 
 

@@ -131,6 +131,12 @@ def engine_key(
             "target.gpu": None if build.hardware_compatibility == "same-compute-capability" else gpu,
             "build.tactic-sources": None if build.tactic_sources is None else ",".join(sorted(build.tactic_sources)),
             "build.int8": build.int8 if precision.quantized else None,
+            # Absent where it asks for nothing, so that older keys hold.
+            **(
+                {}
+                if build.dla_core is None
+                else {"build.dla-core": build.dla_core, "build.gpu-fallback": build.gpu_fallback}
+            ),
             **{f"build.plugin.{number}": str(digest) for number, digest in enumerate(plugins)},
         }
     if typing == "weak":

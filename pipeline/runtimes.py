@@ -16,17 +16,62 @@ from pipeline.precision import Precision
 from pipeline.targets import TENSORRT, TENSORRT_RTX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pipeline.manifest.types import BuildSettings, ModelSpec
     from pipeline.targets import Target
 
 RTX_COMPUTE_CAPABILITIES = ((7, 5), (8, 0), (8, 6), (8, 9), (12, 0), (12, 1))
 """What TensorRT-RTX builds for ahead of time (its ``ComputeCapability`` enum)."""
-_NO_RUN = "no backend of this version can run an engine, so nothing can be timed"
+_NO_RUN = "engines of TensorRT-RTX are not run by this version, so nothing can be timed"
 _NO_WEIGHTLESS = "TensorRT-RTX fails inside its compiler when it builds this on a machine without a GPU"
 _TURING = (7, 5)
 _LAST_WEAK = 10
+_TO_FULL = f"or build with `runtime: {TENSORRT}`"
+_RTX_ACCEPTS: tuple[tuple[str, tuple[object, ...], str, str], ...] = (
+    (
+        "typing",
+        ("auto", "strong"),
+        "TensorRT-RTX builds strongly typed networks only; precision is prepared in the model",
+        "remove `typing`",
+    ),
+    (
+        "int8",
+        ("explicit",),
+        "TensorRT-RTX reads INT8 from Q/DQ nodes alone; it has no calibrators",
+        "remove `int8`",
+    ),
+    ("tactic_sources", (None,), "TensorRT-RTX has no choice of tactic sources", "remove `tactic_sources`"),
+    (
+        "version_compatible",
+        (False,),
+        "the lean runtime that a version compatible engine needs is not shipped with TensorRT-RTX",
+        f"remove it, {_TO_FULL}",
+    ),
+    (
+        "hardware_compatibility",
+        ("none",),
+        "it has no effect in TensorRT-RTX; its engines are bound to the compute capabilities they name",
+        "list each compute capability as a target",
+    ),
+    ("refit", (False,), _NO_WEIGHTLESS, "remove `refit`"),
+    ("strip_weights", (False,), _NO_WEIGHTLESS, "remove `strip_weights`"),
+    ("plugins", ((),), "TensorRT-RTX cannot load plugin libraries", f"remove `plugins`, {_TO_FULL}"),
+    ("dla_core", (None,), "TensorRT-RTX does not build for DLA cores", f"remove `dla_core`, {_TO_FULL}"),
+    (
+        "gpu_fallback",
+        (False,),
+        "TensorRT-RTX does not build for DLA cores, so nothing falls back",
+        "remove `gpu_fallback`",
+    ),
+    (
+        "min_precision_share",
+        (0.5,),
+        "the layers of a TensorRT-RTX engine are not inspected; its precision is that of the prepared model",
+        "remove `min_precision_share`",
+    ),
+)
+"""Field of ``build`` -> what TensorRT-RTX takes, why nothing else, and what to do. A default asks for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +81,6 @@ class Refusal:
     field: tuple[str, ...]
     reason: str
     fix: str
-
-
-RUN_REFUSALS = (
-    Refusal(("benchmark",), _NO_RUN, "remove `benchmark`"),
-    Refusal(("budgets", "latency_ms"), _NO_RUN, "remove `latency_ms`"),
-    Refusal(("budgets", "regression_percent"), _NO_RUN, "remove `regression_percent`"),
-)
-"""Fields that need an engine to run. The schema knows their form; every runtime refuses them in this version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +128,33 @@ def refusals(spec: ModelSpec, target: Target, precision: Precision) -> tuple[Ref
     )
 
 
+def calibration_refusals() -> tuple[Refusal, ...]:
+    """The fields of ``calibration``, if present, that this version does not honour."""
+    reason, fix = "is not part of this version", "remove `table`, and give `data`"
+    return (Refusal(("calibration", "table"), reason, fix),)
+
+
+def run_refusals(targets: Sequence[Target], *, timed: bool) -> tuple[Refusal, ...]:
+    """The fields, if present, that ask for more than can be learned from running the engines of ``targets``.
+
+    A field that some target can honour is not refused: a benchmark runs where an engine can. ``timed`` says whether
+    the model has one.
+    """
+    kept = "the figures of earlier runs are not kept in this version, so there is nothing to compare with"
+    regression = Refusal(("budgets", "regression_percent"), kept, "remove `regression_percent`")
+    if targets and all(target.runtime == TENSORRT_RTX for target in targets):
+        fix = f"or add a target with `runtime: {TENSORRT}`"
+        return (
+            Refusal(("benchmark",), _NO_RUN, f"remove `benchmark`, {fix}"),
+            Refusal(("budgets", "latency_ms"), _NO_RUN, f"remove `latency_ms`, {fix}"),
+            regression,
+        )
+    if not timed:
+        fix = "add `benchmark: {}`, here or in `defaults`, or remove `latency_ms`"
+        return Refusal(("budgets", "latency_ms"), "nothing is timed without `benchmark`", fix), regression
+    return (regression,)
+
+
 def target_refusals(target: Target) -> tuple[Refusal, ...]:
     """Whether the target's runtime builds for its compute capability at all."""
     if target.runtime != TENSORRT_RTX or target.compute_capability in RTX_COMPUTE_CAPABILITIES:
@@ -119,12 +183,8 @@ def precision_refusals(target: Target, precision: Precision) -> tuple[Refusal, .
 
 def build_refusals(target: Target, build: BuildSettings) -> tuple[Refusal, ...]:
     """The settings that the target's runtime would refuse or silently leave out."""
-    if target.runtime == TENSORRT_RTX:
-        return tuple(_rtx_build_refusals(build))
-    if build.typing == "strong" and build.int8 == "implicit":
-        reason = "a strongly typed network takes INT8 from Q/DQ nodes alone"
-        return (Refusal(("build", "int8"), reason, "use `int8: explicit`, or `typing: weak`"),)
-    return ()
+    refuse = _rtx_build_refusals if target.runtime == TENSORRT_RTX else _tensorrt_build_refusals
+    return (*refuse(build), *_refusals_everywhere(build))
 
 
 def effective_typing(target: Target, build: BuildSettings, version: str) -> str:
@@ -139,29 +199,24 @@ def effective_typing(target: Target, build: BuildSettings, version: str) -> str:
     return build.typing
 
 
+def _refusals_everywhere(build: BuildSettings) -> Iterator[Refusal]:
+    if build.deterministic is not None:
+        yield Refusal(("build", "deterministic"), "is not part of this version", "remove `deterministic`")
+
+
+def _tensorrt_build_refusals(build: BuildSettings) -> Iterator[Refusal]:
+    if build.typing == "strong" and build.int8 == "implicit":
+        reason = "a strongly typed network takes INT8 from Q/DQ nodes alone"
+        yield Refusal(("build", "int8"), reason, "use `int8: explicit`, or `typing: weak`")
+    if build.gpu_fallback and build.dla_core is None:
+        reason = "only layers that a DLA core cannot run fall back to the GPU"
+        yield Refusal(("build", "gpu_fallback"), reason, "add `dla_core`, or remove `gpu_fallback`")
+
+
 def _rtx_build_refusals(build: BuildSettings) -> Iterator[Refusal]:
-    if build.typing == "weak":
-        reason = "TensorRT-RTX builds strongly typed networks only; precision is prepared in the model"
-        yield Refusal(("build", "typing"), reason, "remove `typing`")
-    if build.int8 != "explicit":
-        reason = "TensorRT-RTX reads INT8 from Q/DQ nodes alone; it has no calibrators"
-        yield Refusal(("build", "int8"), reason, "remove `int8`")
-    if build.tactic_sources is not None:
-        reason = "TensorRT-RTX has no choice of tactic sources"
-        yield Refusal(("build", "tactic_sources"), reason, "remove `tactic_sources`")
-    if build.version_compatible:
-        reason = "the lean runtime that a version compatible engine needs is not shipped with TensorRT-RTX"
-        yield Refusal(("build", "version_compatible"), reason, "remove it, or build with `runtime: tensorrt`")
-    if build.hardware_compatibility != "none":
-        reason = "it has no effect in TensorRT-RTX; its engines are bound to the compute capabilities they name"
-        yield Refusal(("build", "hardware_compatibility"), reason, "list each compute capability as a target")
-    if build.refit:
-        yield Refusal(("build", "refit"), _NO_WEIGHTLESS, "remove `refit`")
-    if build.strip_weights:
-        yield Refusal(("build", "strip_weights"), _NO_WEIGHTLESS, "remove `strip_weights`")
-    if build.plugins:
-        reason = "TensorRT-RTX cannot load plugin libraries"
-        yield Refusal(("build", "plugins"), reason, "remove `plugins`, or build with `runtime: tensorrt`")
+    for field, accepted, reason, fix in _RTX_ACCEPTS:
+        if getattr(build, field) not in accepted:
+            yield Refusal(("build", field), reason, fix)
 
 
 def _capability(pair: tuple[int, int]) -> str:

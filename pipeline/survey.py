@@ -99,7 +99,7 @@ def _survey_model(spec: ModelSpec, workshop: Workshop, tools: Mapping[str, str])
     with _file_errors(spec):
         calibration = (
             calibration_ingredients(spec.calibration, dataset_digest(spec.calibration.data), tools)
-            if spec.calibration
+            if spec.calibration and spec.calibration.data
             else {}
         )
         evaluation = (

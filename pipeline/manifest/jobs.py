@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.manifest.node import INVALID, Node, shown
 from pipeline.precision import Precision
-from pipeline.runtimes import RUN_REFUSALS, build_refusals, precision_refusals, target_refusals
+from pipeline.runtimes import build_refusals, calibration_refusals, precision_refusals, run_refusals, target_refusals
 from pipeline.targets import COMPUTE_CAPABILITIES, GPUS, TENSORRT, Target
 
 if TYPE_CHECKING:
@@ -58,10 +58,11 @@ def add_refusals(
     """A fault for everything that today's backends cannot honour, at the line that asks for it."""
 
     def add(node: Node | None, refusals: tuple[Refusal, ...]) -> None:
-        if node is not None:
+        if node is not None and node.value is not INVALID:
             faults.extend(node.fault(refusal.reason, refusal.fix) for refusal in refusals)
 
-    for refusal in RUN_REFUSALS:
+    timed = "benchmark" in model.members
+    for refusal in (*run_refusals([target for _, target in targets], timed=timed), *calibration_refusals()):
         add(_member(model, refusal.field), (refusal,))
     for target_node, target in targets:
         refused = target_refusals(target)

@@ -75,6 +75,12 @@ class Node:
         return fault_at(self.place, self.path, what, fix)
 
 
+def given_members(node: Node | None) -> dict[str, Any]:
+    """The plain values of a mapping's members, without those that have a fault."""
+    members = node.members if node else {}
+    return {name: member.plain() for name, member in members.items() if member.value is not INVALID}
+
+
 def fault_at(location: Location, path: str, what: str, fix: str) -> Fault:
     """A fault at any place."""
     return Fault(location.file, location.line, location.column, path, what, fix)

@@ -149,6 +149,8 @@ def _what_and_fix(rule: str, limit: Any, instance: Any, schema: Mapping[str, Any
         return "must not be empty", "write something, or remove the field"
     if rule == "maxLength":
         return f"is longer than {limit} characters", "shorten it"
+    if rule == "uniqueItems":
+        return "lists an entry twice", "remove one of the two"
     few = rule.startswith("min")
     entries = "entry" if limit == 1 else "entries"
     what = f"must have at {'least' if few else 'most'} {limit} {entries}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +52,8 @@ class CalibrationMethod(str, Enum):
     ENTROPY = "entropy"
     MINMAX = "minmax"
     PERCENTILE = "percentile"
+    LEGACY = "legacy"
+    """TensorRT's own ``IInt8LegacyCalibrator``; only with ``int8: implicit``."""
 
     def __str__(self) -> str:
         return self.value
@@ -59,15 +61,17 @@ class CalibrationMethod(str, Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """Where INT8 ranges come from. ``data`` is one ``.npz``, one ``.npy`` or a folder of them."""
+    """Where INT8 ranges come from: either ``data``, one ``.npz``, one ``.npy`` or a folder of them, or ``table``."""
 
-    data: Path
+    data: Path | None = None
     samples: int | None = None
     """Use the first so many samples; all where ``None``."""
     batch_size: int = 8
     method: CalibrationMethod = CalibrationMethod.ENTROPY
     percentile: float = 99.99
     """Share of absolute values kept, in percent; only read by ``percentile``."""
+    table: Path | None = None
+    """A calibration table in TensorRT's text form. All fields above but this have their defaults where it is given."""
     location: Location = field(compare=False)
 
 
@@ -94,6 +98,14 @@ class BuildSettings:
     """``none``, ``layer-names`` or ``detailed``."""
     layer_precisions: tuple[tuple[str, Precision], ...] = ()
     """Glob over ONNX node names -> the lowest precision that these nodes may run in (``fp32`` or ``fp16``)."""
+    dla_core: int | None = None
+    """The deep learning accelerator to build for; the GPU where ``None``."""
+    gpu_fallback: bool = False
+    """Whether layers that the DLA core cannot run go to the GPU."""
+    min_precision_share: float = 0.5
+    """The share, 0 to 1, of compute layers that must run in the precision asked for. It judges a finished engine."""
+    deterministic: str | None = None
+    """``record`` or ``verify``."""
 
 
 class Metric(str, Enum):
@@ -141,6 +153,47 @@ class Budgets:
 
     engine_size_mib: float | None = None
     build_s: float | None = None
+    latency_ms: float | None = None
+    """Median of the GPU's own time for one inference."""
+
+
+class Items(NamedTuple):
+    """What one inference handles, such as 8 ``images``."""
+
+    per_inference: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PyTorchModel:
+    """The original model in PyTorch, made by another interpreter, which has torch and need not be on this machine."""
+
+    model: str
+    """``module:function``; the function takes no argument and returns a ``torch.nn.Module``."""
+    interpreter: Path
+    inputs: tuple[str, ...] = ()
+    """ONNX input names in the order of the module's arguments; the order of the ONNX model where empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """How an engine is timed. ``data`` is one ``.npz``, one ``.npy`` or a folder of them."""
+
+    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """Input name -> shape while timing. They fit one profile together, whose ``opt`` holds for all other inputs."""
+    warmup_s: float = 2.0
+    duration_s: float = 5.0
+    streams: int = 1
+    cuda_graph: bool = True
+    items: Items | None = None
+    data: Path | None = None
+    """The input values; random ones from ``seed`` where ``None``."""
+    seed: int = 0
+    originals: tuple[str, ...] = ()
+    """What the engine is compared with: ``onnxruntime`` and ``pytorch``."""
+    pytorch: PyTorchModel | None = None
+    """Given exactly where ``originals`` has ``pytorch``."""
+    location: Location = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +211,7 @@ class ModelSpec:
     accuracy: Accuracy | None
     budgets: Budgets
     location: Location = field(compare=False)
+    benchmark: Benchmark | None = None
 
 
 @dataclass(frozen=True, slots=True)

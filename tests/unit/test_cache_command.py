@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import os
+import time
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
+from pipeline import cache_command
 from pipeline.cache.content import ContentCache
 from pipeline.cache.local import LocalStore
+from pipeline.cache.store import StoreFailed
 from pipeline.cli import main
 from pipeline.keys import key_from_ingredients
 
@@ -22,6 +26,17 @@ def cache(tmp_path: Path) -> Path:
     key = key_from_ingredients("engine", {"model": "m"})
     content.commit(key, "digits/sm_89/fp16", {"engine.plan": tmp_path / "plan"}, {"duration_s": 2.0})
     return tmp_path / "cache"
+
+
+def grow_old(cache: Path, days: float) -> None:
+    """Let everything in the cache be so old, as if nobody had used it since."""
+    then = time.time() - days * 86400
+    for path in (path for path in cache.rglob("*") if path.is_file()):
+        os.utime(path, (then, then))
+
+
+def files_of(cache: Path) -> list[Path]:
+    return [path for path in cache.rglob("*") if path.is_file()]
 
 
 def test_list_names_each_entry(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,3 +74,72 @@ def test_prune_spares_what_a_run_in_progress_may_need(cache: Path, capsys: pytes
     assert main(["cache", "prune", "--older-than-days", "0", "--yes", "--cache", str(cache)], {}) == 0
     assert "1 more were used within the last hour" in capsys.readouterr().out
     assert list((cache / "v1/receipt").rglob("*.json"))
+
+
+def test_prune_removes_what_was_unused_for_so_long(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grow_old(cache, days=31)
+    assert main(["cache", "prune", "--older-than-days", "30", "--yes", "--cache", str(cache)], {}) == 0
+    assert "removed 1 entries and 1 blobs" in capsys.readouterr().out
+    assert files_of(cache) == []
+
+
+def test_prune_keeps_what_was_used_since(cache: Path) -> None:
+    grow_old(cache, days=29)
+    before = files_of(cache)
+    main(["cache", "prune", "--older-than-days", "30", "--yes", "--cache", str(cache)], {})
+    assert files_of(cache) == before
+
+
+def test_prune_to_a_size_removes_what_does_not_fit(cache: Path) -> None:
+    grow_old(cache, days=1)
+    assert main(["cache", "prune", "--keep-mib", "0", "--yes", "--cache", str(cache)], {}) == 0
+    assert files_of(cache) == []
+
+
+def test_prune_says_to_a_program_what_it_would_free(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grow_old(cache, days=31)
+    size_bytes = sum(path.stat().st_size for path in files_of(cache))
+    main(["cache", "prune", "--older-than-days", "30", "--json", "--cache", str(cache)], {})
+    told = json.loads(capsys.readouterr().out)
+    assert (told["dry_run"], told["freed_bytes"], told["kept_bytes"]) == (True, size_bytes, 0)
+
+
+def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cache", "list", "--cache", str(tmp_path / "typo")], {}) == 2
+    assert "is no cache folder" in capsys.readouterr().err
+    assert not (tmp_path / "typo").exists()
+
+
+def test_a_bucket_is_looked_after_from_a_machine_without_the_folder_in_front(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cache_command, "store_from_settings", lambda *_, **__: LocalStore(cache))
+    assert main(["cache", "list", "--cache", f"{tmp_path}/new,s3://bucket/prefix"], {}) == 0
+    assert "1 entries" in capsys.readouterr().out
+
+
+def test_a_cache_that_is_switched_off_cannot_be_looked_after(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cache", "verify", "--cache", "none"], {}) == 2
+    assert "there is no cache" in capsys.readouterr().err
+
+
+def test_a_cache_that_cannot_be_read_ends_with_9_and_how_to_mend_it(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Failing(LocalStore):
+        def receipts(self, kind: str | None = None) -> NoReturn:
+            raise StoreFailed("it gives no answer", fix="set the clock")
+
+    monkeypatch.setattr(cache_command, "store_from_settings", lambda *_, **__: Failing(cache))
+    assert main(["cache", "list", "--cache", str(cache)], {}) == 9
+    assert "it gives no answer; set the clock" in capsys.readouterr().err
+
+
+def test_what_verify_found_can_be_read_by_a_program(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (receipt,) = (cache / "v1/receipt").rglob("*.json")
+    receipt.chmod(0o644)
+    receipt.write_bytes(b"{}")
+    assert main(["cache", "verify", "--json", "--cache", str(cache)], {}) == 9
+    told = json.loads(capsys.readouterr().out)
+    assert [entry["subject"] for entry in told["damaged"]] == [None]
+    assert len(told["orphans"]) == 1

@@ -64,7 +64,7 @@ class Nvml(ModuleType):
             "nvmlDeviceGetMigMode": [0, 0],
             "nvmlDeviceGetUUID": b"GPU-7e5ab340",
             "nvmlDeviceGetName": "NVIDIA H200",
-            "nvmlDeviceGetMemoryInfo": type("Memory", (), {"total": 150754820096}),
+            "nvmlDeviceGetMemoryInfo": type("Memory", (), {"total": 150754820096, "free": 150000000000}),
         }
         if name not in answers:
             raise AttributeError(name)
@@ -81,6 +81,7 @@ def test_nvml_names_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
             memory_bytes=150754820096,
             driver="580.159.04",
             cuda="13.0",
+            free_bytes=150000000000,
         ),
     )
 

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline import doctor
 from pipeline.devices import GpuDevice
-from pipeline.doctor import examine, run_doctor
-from pipeline.errors import SettingsError
+from pipeline.doctor import examination as doctor
+from pipeline.doctor.examination import examine, run_doctor
+from pipeline.errors import DeviceError, SettingsError
 from pipeline.machine import TOOLS
 from pipeline.settings import Settings, settings_from_mapping
 
@@ -67,3 +69,36 @@ def test_a_program_can_read_it(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_a_cache_that_is_switched_off_is_noted() -> None:
     off = settings_from_mapping({}, cache="none")
     assert [each.level for each in examine(off) if each.subject == "cache"] == ["note"]
+
+
+def test_runtimes_of_two_versions_are_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mixed() -> None:
+        raise DeviceError("the packages of tensorrt-rtx are of different versions", why="1.7.1 and 1.6.1")
+
+    monkeypatch.setattr(doctor, "installed_runtimes", mixed)
+    (found,) = [each for each in examine(settings(tmp_path)) if each.level == "problem"]
+    assert "different versions: 1.7.1 and 1.6.1" in found.text
+
+
+def test_a_cache_that_cannot_be_written_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file in the way")
+    (found,) = [each for each in examine(settings(tmp_path)) if each.level == "problem"]
+    assert found.subject == "cache"
+    assert "choose another with --cache FOLDER" in found.text
+
+
+def test_a_disk_that_is_nearly_full_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 30))
+    (found,) = [each for each in examine(settings(tmp_path)) if each.subject == "cache"]
+    assert (found.level, "1.0 GiB free" in found.text) == ("note", True)
+
+
+def test_a_bucket_is_named_and_not_asked() -> None:
+    bucket = settings_from_mapping({}, cache="s3://bucket/prefix")
+    (found,) = [each for each in examine(bucket) if each.subject == "cache"]
+    assert (found.level, "s3://bucket/prefix" in found.text) == ("ok", True)
+
+
+def test_looking_at_a_machine_makes_no_cache_folder(tmp_path: Path) -> None:
+    examine(settings(tmp_path))
+    assert list(tmp_path.iterdir()) == []

@@ -161,7 +161,8 @@ def test_the_digest_of_a_model_covers_its_external_data() -> None:
 
 def test_every_build_setting_that_reaches_a_builder_is_in_the_key() -> None:
     in_key = {name.removeprefix("build.").replace("-", "_") for name, _ in engine().ingredients}
-    elsewhere = {"timeout_s", "plugins", "layer_precisions", "int8", "tactic_sources"}
+    elsewhere = {"timeout_s", "plugins", "layer_precisions", "int8", "tactic_sources", "dla_core", "gpu_fallback"}
+    elsewhere |= {"min_precision_share", "deterministic"}
     assert {each.name for each in fields(BuildSettings)} - elsewhere <= in_key
 
 

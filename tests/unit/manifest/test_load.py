@@ -148,9 +148,12 @@ def test_data_may_be_a_folder(tmp_path: Path) -> None:
         ("calibration: {data: calibraton.npz}", "7:25: models[0].calibration.data: there is no file \"calibraton.npz\" below the manifest's folder; did you mean 'calibration.npz'?"),
         ("calibration: {data: model.onnx}", '7:25: models[0].calibration.data: "model.onnx" is not of the kind .npz or .npy; save the arrays with numpy.save or numpy.savez'),
         ("build: {plugins: [zzz/qqq.so]}", '7:23: models[0].build.plugins[0]: there is no file "zzz/qqq.so" below the manifest\'s folder; check the path'),
-        ("benchmark: {duration_s: 5}", "7:16: models[0].benchmark: no backend of this version can run an engine, so nothing can be timed; remove `benchmark`"),
-        ("budgets: {latency_ms: 5}", "7:27: models[0].budgets.latency_ms: no backend of this version can run an engine, so nothing can be timed; remove `latency_ms`"),
-        ("budgets: {regression_percent: 5}", "7:35: models[0].budgets.regression_percent: no backend of this version can run an engine, so nothing can be timed; remove `regression_percent`"),
+        ("benchmark: {shapes: {image: [8, 3]}}", "7:25: models[0].benchmark.shapes: needs a profile, and the model has none; choose shapes within one profile, or add a profile"),
+        ("benchmark: {originals: [pytorch]}", "7:28: models[0].benchmark.originals: has pytorch, and no model for it is named; add `pytorch:` beside it"),
+        ("benchmark: {pytorch: {model: 'a:b', interpreter: /p}}", "7:26: models[0].benchmark.pytorch: is not in `originals`; add `originals: [pytorch]`, or remove `pytorch`"),
+        ("benchmark: {originals: [onnxruntime, onnxruntime]}", "7:28: models[0].benchmark.originals: lists an entry twice; remove one of the two"),
+        ("budgets: {latency_ms: 5}", "7:27: models[0].budgets.latency_ms: nothing is timed without `benchmark`; add `benchmark: {}`, here or in `defaults`, or remove `latency_ms`"),
+        ("budgets: {regression_percent: 5}", "7:35: models[0].budgets.regression_percent: the figures of earlier runs are not kept in this version, so there is nothing to compare with; remove `regression_percent`"),
     ],
 )  # fmt: skip
 def test_what_no_schema_can_say_is_checked(tmp_path: Path, lines: str, fault: str) -> None:

@@ -6,10 +6,11 @@ import os
 import platform
 import shutil
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.devices import installed_gpus
+from pipeline.doctor.finding import Finding
+from pipeline.doctor.gpus import gpu_findings
 from pipeline.errors import PipelineError, SettingsError
 from pipeline.machine import TOOLS, installed_runtimes, installed_tools
 from pipeline.publish.json_output import print_json
@@ -26,15 +27,6 @@ if TYPE_CHECKING:
 
 _GIB = 1 << 30
 _LOW_DISK_BYTES = 2 * _GIB
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line. ``level`` is ``ok``, ``note`` (something is left out) or ``problem`` (runs will fail)."""
-
-    level: str
-    subject: str
-    text: str
 
 
 def examine(settings: Settings) -> tuple[Finding, ...]:
@@ -90,15 +82,12 @@ def _runtimes() -> Iterator[Finding]:
             yield Finding("ok", name, installed[name])
 
 
-def _gpus() -> Iterator[Finding]:
-    devices = installed_gpus()
-    if not devices:
-        yield Finding("note", "gpu", "none: engines can be built ahead of time with TensorRT-RTX, and none can be run")
-    for each in devices:
-        major, minor = each.compute_capability
-        memory = f"{each.memory_bytes / _GIB:.1f} GiB"
-        driver = f"driver {each.driver} (CUDA {each.cuda})"
-        yield Finding("ok", "gpu", f"{each.name}, compute capability {major}.{minor}, {memory}, {driver}")
+def _gpus() -> tuple[Finding, ...]:
+    try:
+        runtimes = installed_runtimes()
+    except PipelineError:
+        runtimes = {}
+    return gpu_findings(installed_gpus(), runtimes)
 
 
 def _cache(place: CachePlace | None) -> Iterator[Finding]:

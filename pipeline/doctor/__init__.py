@@ -1,0 +1,1 @@
+"""``doctor``: what this machine can build, and what is missing."""
