@@ -17,6 +17,7 @@ from pipeline.publish.report import (
     Outcome,
     OutputAccuracy,
     Report,
+    SpeedReport,
     Status,
     Subject,
 )
@@ -85,6 +86,7 @@ def _job_report(outcome: JobOutcome, engine: EngineReport | None, log: Log | Non
         previous_build_s=planned.previous_s,
         engine=engine,
         accuracy=_accuracy_report(outcome),
+        speed=SpeedReport(engine=outcome.measurement, originals=outcome.originals) if outcome.measurement else None,
         failure=_failure_report(outcome.error, log) if outcome.error is not None else None,
         warnings=outcome.warnings,
     )

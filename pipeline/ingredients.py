@@ -9,7 +9,7 @@ version, of the packages whose version can change an artefact.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.digest import digest_from_json
 from pipeline.keys import Ingredient, Key, key_from_ingredients
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from pipeline.manifest.types import BuildSettings, Calibration, ShapeRange
     from pipeline.targets import Target
 
-_RECIPES = {"model": 1, "operators": 1, "calibration": 1, "prepared": 1, "engine": 1, "check": 1}
+_RECIPES = {"model": 1, "operators": 1, "calibration": 1, "prepared": 1, "engine": 1, "check": 1, "benchmark": 1,
+            "original": 1}  # fmt: skip
 
 
 def model_digest(onnx: Digest, external: Mapping[str, Digest]) -> Digest:
@@ -192,6 +193,25 @@ def engine_check_key(
             "tool.numpy": tools["numpy"],
         },
     )
+
+
+def benchmark_key(engine: Digest, settings: Mapping[str, Any], *, data: Digest | None, gpu: str, driver: str) -> Key:
+    """The timing of an engine on one kind of GPU under one driver. ``settings`` is JSON."""
+    return _key("benchmark", {"engine": str(engine), **_timed(settings, data, gpu, driver)})
+
+
+def original_key(model: Digest, settings: Mapping[str, Any], *, data: Digest | None, gpu: str, driver: str) -> Key:
+    """The timing of an original model in a framework. A PyTorch model is known by the ONNX model made of it."""
+    return _key("original", {"model": str(model), **_timed(settings, data, gpu, driver)})
+
+
+def _timed(settings: Mapping[str, Any], data: Digest | None, gpu: str, driver: str) -> dict[str, Ingredient]:
+    return {
+        "benchmark.settings": str(digest_from_json(settings)),
+        "benchmark.data": str(data) if data else None,
+        "benchmark.gpu": gpu,
+        "benchmark.driver": driver,
+    }
 
 
 def _key(kind: str, named: Mapping[str, Ingredient]) -> Key:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pipeline.bench.measurement import measurement_from_json
+from pipeline.bench_recipes import benchmark_recipe, original_recipes
 from pipeline.engine_recipes import engine_check_recipe, engine_recipe
-from pipeline.errors import AccuracyError, BuildError, Cancelled, PipelineError, RegressionError
+from pipeline.errors import AccuracyError, BuildError, Cancelled, ModelError, PipelineError, RegressionError
 from pipeline.plan import State
 from pipeline.verify.comparison import comparison_from_json
 from pipeline.verify.judge import judge
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline.artefacts import Artefact
+    from pipeline.bench.measurement import Measurement
     from pipeline.manifest.types import Budgets
     from pipeline.plan import PlannedJob
     from pipeline.recipes import Recipes
@@ -29,6 +32,7 @@ _MIB = 1 << 20
 class JobOutcome:
     """A job after the work. ``engine`` is there whenever one was obtained, also where it was then judged unfit.
 
+    ``measurement`` says how fast the engine is, ``originals`` how fast the original model is in its frameworks.
     ``error`` says why the job failed; a job for another machine has neither engine nor error.
     """
 
@@ -36,6 +40,8 @@ class JobOutcome:
     engine: Artefact | None = None
     comparison: Comparison | None = None
     verdicts: tuple[Verdict, ...] = ()
+    measurement: Measurement | None = None
+    originals: tuple[Measurement, ...] = ()
     error: PipelineError | None = None
     warnings: tuple[str, ...] = ()
 
@@ -46,34 +52,30 @@ class JobOutcome:
 
 
 def job_outcome(recipes: Recipes, planned: PlannedJob, model: SurveyedModel) -> JobOutcome:
-    """Obtain a job's engine and its accuracy check, and judge both. Never raises for what befalls one job."""
+    """Obtain a job's engine, its accuracy check and its timing, and judge them. Never raises for what befalls one job.
+
+    What was found before something failed is kept: a slow engine is still an engine whose accuracy is known.
+    """
+    outcome = JobOutcome(planned=planned)
     if planned.state is State.NEEDS_RUNNER:
-        return JobOutcome(planned=planned)
-    engine = comparison = None
-    verdicts: tuple[Verdict, ...] = ()
-    warnings: tuple[str, ...] = ()
-    error: PipelineError | None = None
+        return outcome
     try:
-        engine = recipes.workshop.obtain(engine_recipe(planned.job, model, recipes))
-        warnings = (*engine.warnings, *map(str, engine.outcome.get("warnings", ())))
-        recipe = engine_check_recipe(planned.job, model, engine, recipes)
-        if recipe is None:
-            warnings = (*warnings, "not verified: the manifest gives no `accuracy` data")
-        else:
-            check = recipes.workshop.obtain(recipe)
-            comparison = comparison_from_json(check.outcome)
-            warnings = (*warnings, *check.warnings)
-            verdicts = _verdicts(comparison, planned)
-        error = _objection(planned, engine, verdicts)
+        for stage in (_with_engine, _with_check, _with_timing):
+            outcome = stage(outcome, recipes, model)
+        error = _objection(outcome)
     except PipelineError as raised:
         error = raised
     except OSError as raised:
         error = BuildError(
             f"{planned.job.id} could not be kept", why=str(raised), fix="free some space, or check the permissions"
         )
-    return JobOutcome(
-        planned=planned, engine=engine, comparison=comparison, verdicts=verdicts, error=error, warnings=warnings
-    )
+    return replace(outcome, error=error)
+
+
+def _with_engine(outcome: JobOutcome, recipes: Recipes, model: SurveyedModel) -> JobOutcome:
+    engine = recipes.workshop.obtain(engine_recipe(outcome.planned.job, model, recipes))
+    told = (*engine.warnings, *map(str, engine.outcome.get("warnings", ())))
+    return replace(outcome, engine=engine, warnings=told)
 
 
 def run_exit_code(outcomes: tuple[JobOutcome, ...], *, require_all: bool) -> int:
@@ -86,31 +88,72 @@ def run_exit_code(outcomes: tuple[JobOutcome, ...], *, require_all: bool) -> int
     return min(codes, default=0)
 
 
-def _verdicts(comparison: Comparison, planned: PlannedJob) -> tuple[Verdict, ...]:
-    accuracy = planned.job.model.accuracy
-    return judge(comparison, accuracy.tolerances, planned.job.precision) if accuracy else ()
+def _with_check(outcome: JobOutcome, recipes: Recipes, model: SurveyedModel) -> JobOutcome:
+    job, engine = outcome.planned.job, _engine(outcome)
+    recipe = engine_check_recipe(job, model, engine, recipes)
+    if recipe is None or job.model.accuracy is None:
+        return _warned(outcome, "not verified: the manifest gives no `accuracy` data")
+    check = recipes.workshop.obtain(recipe)
+    comparison = comparison_from_json(check.outcome)
+    verdicts = judge(comparison, job.model.accuracy.tolerances, job.precision)
+    return replace(_warned(outcome, *check.warnings), comparison=comparison, verdicts=verdicts)
 
 
-def _objection(planned: PlannedJob, engine: Artefact, verdicts: tuple[Verdict, ...]) -> PipelineError | None:
-    missed = [str(verdict) for verdict in verdicts if not verdict.passed]
+def _with_timing(outcome: JobOutcome, recipes: Recipes, model: SurveyedModel) -> JobOutcome:
+    job, engine = outcome.planned.job, _engine(outcome)
+    recipe = benchmark_recipe(job, model, engine, recipes)
+    if recipe is None:
+        return outcome
+    timed = recipes.workshop.obtain(recipe)
+    measurement = measurement_from_json(dict(timed.outcome))
+    outcome = replace(_warned(outcome, *timed.warnings, *measurement.warnings), measurement=measurement)
+    for original in original_recipes(job, model, recipes):
+        try:
+            found = recipes.workshop.obtain(original).outcome["measurements"]
+        except ModelError as error:
+            # The engine is no worse for it: what it is compared with is missing.
+            outcome = _warned(outcome, f"not compared with {original.subject.rpartition('/')[2]}: {error}")
+            continue
+        measured = tuple(map(measurement_from_json, found))
+        told = (text for each in measured for text in each.warnings)
+        outcome = replace(_warned(outcome, *told), originals=(*outcome.originals, *measured))
+    return outcome
+
+
+def _engine(outcome: JobOutcome) -> Artefact:
+    assert outcome.engine is not None  # noqa: S101  the stages run in order
+    return outcome.engine
+
+
+def _warned(outcome: JobOutcome, *warnings: str) -> JobOutcome:
+    return replace(outcome, warnings=(*outcome.warnings, *warnings))
+
+
+def _objection(outcome: JobOutcome) -> PipelineError | None:
+    job = outcome.planned.job
+    missed = [str(verdict) for verdict in outcome.verdicts if not verdict.passed]
     if missed:
         return AccuracyError(
-            f"{planned.job.id} is not accurate enough",
+            f"{job.id} is not accurate enough",
             why="; ".join(missed),
             fix="keep the layers that matter in higher precision (`build.layer_precisions`), calibrate on more or "
             "better data, or widen the tolerance if the loss is acceptable",
         )
-    exceeded = list(_exceeded(planned.job.model.budgets, engine))
+    exceeded = list(_exceeded(job.model.budgets, _engine(outcome), outcome.measurement))
     if exceeded:
         return RegressionError(
-            f"{planned.job.id} exceeds its budget", why="; ".join(exceeded), fix="shrink it, or raise the budget"
+            f"{job.id} exceeds its budget",
+            why="; ".join(exceeded),
+            fix="make it smaller or faster, or raise the budget",
         )
     return None
 
 
-def _exceeded(budgets: Budgets, engine: Artefact) -> Iterator[str]:
+def _exceeded(budgets: Budgets, engine: Artefact, measurement: Measurement | None) -> Iterator[str]:
     size_mib = int(engine.outcome["size_bytes"]) / _MIB
     if budgets.engine_size_mib is not None and size_mib > budgets.engine_size_mib:
         yield f"the engine has {size_mib:.2f} MiB, the budget is {budgets.engine_size_mib:g} MiB"
     if budgets.build_s is not None and not engine.cached and engine.made_in_s > budgets.build_s:
         yield f"the build took {engine.made_in_s:.1f} s, the budget is {budgets.build_s:g} s"
+    if budgets.latency_ms is not None and measurement is not None and measurement.compute.p50_ms > budgets.latency_ms:
+        yield f"an inference takes {measurement.compute.p50_ms:.3f} ms, the budget is {budgets.latency_ms:g} ms"

@@ -32,7 +32,8 @@ class SurveyedModel:
     """A model whose files were read, hashed and checked.
 
     ``digest`` covers the ONNX file and its external data. ``calibration`` holds the key ingredients of its
-    calibration table, empty where it has none. ``evaluation`` is the digest of the evaluation data and of its labels.
+    calibration table, empty where it has none. ``evaluation`` is the digest of the evaluation data and of its labels,
+    ``benchmark_data`` that of the data to time with.
     """
 
     spec: ModelSpec
@@ -43,6 +44,7 @@ class SurveyedModel:
     profiles: tuple[Mapping[str, ShapeRange], ...]
     calibration: Mapping[str, Ingredient]
     evaluation: tuple[Digest, Digest | None] | None
+    benchmark_data: Digest | None = None
 
     def unchanged(self) -> bool:
         """Whether the model's files still hold the bytes that ``digest`` names."""
@@ -110,6 +112,8 @@ def _survey_model(spec: ModelSpec, workshop: Workshop, tools: Mapping[str, str])
             if spec.accuracy
             else None
         )
+        timed = spec.benchmark.data if spec.benchmark else None
+        benchmark_data = dataset_digest(timed) if timed else None
     return SurveyedModel(
         spec=spec,
         digest=model_digest(onnx_digest, external),
@@ -119,6 +123,7 @@ def _survey_model(spec: ModelSpec, workshop: Workshop, tools: Mapping[str, str])
         profiles=complete_profiles(spec, facts),
         calibration=calibration,
         evaluation=evaluation,
+        benchmark_data=benchmark_data,
     )
 
 

@@ -17,6 +17,8 @@ TASKS: Mapping[str, str] = MappingProxyType(
         "build": "pipeline.build.worker:build_engine",
         "verify": "pipeline.verify.compare:verify_model",
         "verify-engine": "pipeline.engine.check:verify_engine",
+        "benchmark": "pipeline.bench.benchmark:benchmark_engine",
+        "benchmark-original": "pipeline.bench.originals:benchmark_original",
     }
 )
 """Name -> ``module:function``. A task is ``(request: dict, folder: Path) -> dict``, both JSON objects; ``folder`` is

@@ -27,8 +27,11 @@ _DTYPES = {"FLOAT": "float32", "HALF": "float16", "INT8": "int8", "INT32": "int3
 class Engine:
     """One engine, one execution context, one stream. ``Session`` of ``pipeline.verify`` has the same two members."""
 
-    def __init__(self, path: Path) -> None:
-        """Load the plan at ``path``. Raises ``BuildError`` where TensorRT refuses it, ``DeviceError`` without a GPU."""
+    def __init__(self, path: Path, *, beside: Engine | None = None) -> None:
+        """Load the plan at ``path``, or share what ``beside`` loaded from there, with a context of its own.
+
+        Raises ``BuildError`` where TensorRT refuses it, ``DeviceError`` without a GPU.
+        """
         require_gpu()
         import tensorrt as trt
 
@@ -49,7 +52,7 @@ class Engine:
         self._logger = Logger()
         trt.init_libnvinfer_plugins(self._logger, "")
         self._runtime = trt.Runtime(self._logger)
-        self.engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
+        self.engine: Any = beside.engine if beside else self._runtime.deserialize_cuda_engine(path.read_bytes())
         if self.engine is None:
             raise BuildError(
                 "the engine cannot be loaded here",
@@ -122,11 +125,18 @@ class Engine:
         if not self.context.execute_async_v3(int(self.stream)):
             raise BuildError("the engine failed to run", why="; ".join(self._messages))
 
+    def address(self, name: str) -> tuple[int, int]:
+        """Address and size in bytes of a tensor's buffer on the GPU; it must be bound."""
+        shape = tuple(self.context.get_tensor_shape(name))
+        return self._buffers[name][0], _nbytes(shape, self.dtype(name))
+
     def _choose_profile(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         for profile in range(self.engine.num_optimization_profiles):
             if all(self._fits(profile, name, shape) for name, shape in shapes.items()):
-                if profile != self.context.active_optimization_profile:
+                if profile != self.context.active_optimization_profile and not (
                     self.context.set_optimization_profile_async(profile, int(self.stream))
+                ):
+                    raise BuildError("the engine's profile cannot be chosen", why="; ".join(self._messages))
                 for name, shape in shapes.items():
                     self.context.set_input_shape(name, shape)
                 return

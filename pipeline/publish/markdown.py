@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from pipeline.publish.escape import cell_code_span, code_span, fenced_block, html_code
@@ -19,6 +20,7 @@ from pipeline.publish.figures import (
     verdict_text,
 )
 from pipeline.publish.report import Status
+from pipeline.publish.speed import SPEED_HEADER, circumstances_text, slower_than_wider_precision, speed_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -35,6 +37,7 @@ _HEADER = (
     "| :-- | :-- | --: | --: | --: | --: | :-- |",
 )
 _LOG_LINES = 40
+_PLAIN = re.compile(r"[A-Za-z0-9 .,;:()/+-]*")
 _NAMED_JOBS = 3
 _NAMED_RUNTIMES = 8
 _LEFT_OUT_BYTES = 200
@@ -52,7 +55,7 @@ def markdown_from_report(report: Report, limit_bytes: int = LIMIT_BYTES) -> str:
     factors = size_factors(report)
     rows = [_row(job, factors) for job in report.jobs]
     order = sorted(range(len(rows)), key=lambda index: importance(report.jobs[index].status))
-    sections = [*(_failure(job) for job in report.jobs if job.failure is not None), *_warnings(report)]
+    sections = [*_speed(report), *(_failure(job) for job in report.jobs if job.failure is not None), *_warnings(report)]
 
     room = limit_bytes - _bytes((opening, *_HEADER, closing)) - _LEFT_OUT_BYTES
     kept_sections = [sections[index] for index in _fitting(sections, max(room // 2, room - _bytes(rows)))]
@@ -84,6 +87,20 @@ def _row(job: JobReport, factors: Mapping[str, float]) -> str:
         cell_code_span(job.reason),
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _speed(report: Report) -> Iterable[str]:
+    rows = speed_rows(report)
+    if rows:
+        header = (f"| {' | '.join(SPEED_HEADER)} |", "| :-- | --: | --: | --: | --: | :-- |")
+        table = [f"| {cell_code_span(row.job.id, 200)} | {' | '.join(map(_cell, row.cells))} |" for row in rows]
+        reversed_ = [f"**Slower**: {_cell(text)}" for text in slower_than_wider_precision(report)]
+        yield "\n\n".join(("### Speed", "\n".join((*header, *table)), *reversed_, _cell(circumstances_text(report))))
+
+
+def _cell(text: str) -> str:
+    """``text`` as it is where nothing in it can mean anything to Markdown or to the host."""
+    return text if _PLAIN.fullmatch(text) else cell_code_span(text)
 
 
 def _failure(job: JobReport) -> str:

@@ -54,7 +54,8 @@ def json_from_record(value: Any) -> Any:
 def record_from_json(kind: type[RecordT], value: Any) -> RecordT:
     """The inverse of ``json_from_record`` for the dataclass ``kind``.
 
-    Raises ``RecordError`` for a missing field, an unknown field, or a value of another type.
+    A field that has a default may be missing, so that what an older version wrote can be read. Raises ``RecordError``
+    for another missing field, an unknown field, or a value of another type.
     """
     record: RecordT = _read(kind, value, "")
     return record
@@ -95,12 +96,20 @@ def _read_union(kinds: tuple[Any, ...], value: Any, place: str) -> Any:
 def _read_fields(kind: Any, value: dict[str, Any], place: str) -> Any:
     hints = _hints(kind)
     prefix = f"{place}." if place else ""
-    missing, unknown = hints.keys() - value.keys(), value.keys() - hints.keys()
+    missing, unknown = _required(kind) - value.keys(), value.keys() - hints.keys()
     if missing:
         raise RecordError(f"{prefix}{min(missing)}: is missing")
     if unknown:
         raise RecordError(f"{prefix}{min(unknown)}: is not a field of this record")
-    return kind(**{name: _read(hint, value[name], f"{prefix}{name}") for name, hint in hints.items()})
+    given = {name: hint for name, hint in hints.items() if name in value}
+    return kind(**{name: _read(hint, value[name], f"{prefix}{name}") for name, hint in given.items()})
+
+
+@lru_cache(maxsize=64)
+def _required(kind: type) -> frozenset[str]:
+    fields = dataclasses.fields(kind)
+    missing = dataclasses.MISSING
+    return frozenset(each.name for each in fields if each.default is missing and each.default_factory is missing)
 
 
 @lru_cache(maxsize=64)

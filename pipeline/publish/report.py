@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from pipeline.bench.measurement import Measurement  # noqa: TC001
 from pipeline.digest import Digest  # noqa: TC001
 from pipeline.manifest.types import Metric  # noqa: TC001
 from pipeline.precision import Precision  # noqa: TC001
@@ -136,6 +137,18 @@ class AccuracyReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpeedReport:
+    """How fast an engine is, and the original model in each framework that it was timed in."""
+
+    engine: Measurement
+    originals: tuple[Measurement, ...] = ()
+
+    def factor_over(self, original: Measurement) -> float:
+        """How many times faster than ``original``: the ratio of median compute times."""
+        return original.compute.p50_ms / self.engine.compute.p50_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FailureReport:
     """Why a job failed: ``kind`` is a word such as ``build``; ``exit_code`` is that of the error.
 
@@ -172,6 +185,7 @@ class JobReport:
     previous_build_s: float | None = None
     engine: EngineReport | None = None
     accuracy: AccuracyReport | None = None
+    speed: SpeedReport | None = None
     failure: FailureReport | None = None
     warnings: tuple[str, ...] = ()
 

@@ -18,6 +18,7 @@ from pipeline.publish.figures import (
     verdict_text,
 )
 from pipeline.publish.report import Outcome
+from pipeline.publish.speed import SPEED_HEADER, circumstances_text, slower_than_wider_precision, speed_rows
 from pipeline.publish.stream import ForgivingStream
 
 if TYPE_CHECKING:
@@ -53,7 +54,17 @@ def print_report(report: Report, stream: TextIO | None, *, width: int | None = N
     console = console_for(ForgivingStream(stream), width)
     header = ("job", "status", "size", "top-1 %", "cosine", "time (last)")
     _print_table(console, header, [_cells(job) for job in report.jobs])
-    lines = chain(_why_lines(report), _failure_lines(report), _warning_lines(report), checked_as_text(report))
+    speed = speed_rows(report)
+    if speed:
+        console.print()
+        _print_table(console, SPEED_HEADER, [(row.job.id, *row.cells) for row in speed])
+    lines = chain(
+        _speed_lines(report),
+        _why_lines(report),
+        _failure_lines(report),
+        _warning_lines(report),
+        checked_as_text(report),
+    )
     _print_lines(console, lines, fold=console.is_terminal or width is not None)
     console.print(_text(verdict_text(report), _VERDICT_STYLES[report.verdict]))
 
@@ -110,6 +121,11 @@ def _cells(job: JobReport) -> tuple[str, ...]:
         cosine_text(job.accuracy),
         build_time_text(job),
     )
+
+
+def _speed_lines(report: Report) -> Iterator[str]:
+    yield from (f"slower: {one_line(text)}" for text in slower_than_wider_precision(report))
+    yield from filter(None, (one_line(circumstances_text(report)),))
 
 
 def _why_lines(report: Report) -> Iterator[str]:

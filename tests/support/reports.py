@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pipeline.bench.measurement import GpuState, Measurement, Streams
+from pipeline.bench.samples import compact_from_ms, distribution_from_ms
 from pipeline.digest import digest_from_bytes
 from pipeline.manifest.types import Metric, ShapeRange
 from pipeline.precision import Precision
@@ -14,6 +16,7 @@ from pipeline.publish.report import (
     Outcome,
     OutputAccuracy,
     Report,
+    SpeedReport,
     Status,
     Subject,
     TensorReport,
@@ -50,6 +53,51 @@ def accuracy_report(
             OutputAccuracy(name="logits", cosine_min=cosine_min, max_absolute_error=0.0123, max_relative_error=0.00045),
         ),
         verdicts=verdicts,
+    )
+
+
+def measurement(
+    p50_ms: float = 0.5, *, subject: str = "engine", precision: str = "fp16", device: str = "NVIDIA H200"
+) -> Measurement:
+    """A measurement in which every optional part occurs, but for an original's fewer."""
+    spread = distribution_from_ms([p50_ms * share for share in (0.99, 1.0, 1.02)])
+    whole = subject == "engine"
+    return Measurement(
+        subject=subject,
+        device=device,
+        version="8.6.0",
+        precision=precision,
+        shapes={"images": (8, 1, 8, 8)},
+        cuda_graph=whole,
+        compute=spread,
+        inferences_per_s=1000 / p50_ms,
+        without_graph=spread if whole else None,
+        latency=spread if whole else None,
+        copy_in=spread if whole else None,
+        copy_out=spread if whole else None,
+        enqueue=spread if whole else None,
+        streams=Streams(streams=2, inferences_per_s=1500 / p50_ms) if whole else None,
+        items_per_inference=8.0,
+        items_unit="images",
+        engine_memory_bytes=3 << 20 if whole else None,
+        context_memory_bytes=2 << 20 if whole else None,
+        peak_memory_bytes=8 << 20,
+        warmup_s=2.0,
+        stable=True,
+        measured_s=5.0,
+        gpu=GpuState(
+            readings=50,
+            utilization_percent=97.0,
+            power_mean_w=412.0,
+            power_max_w=430.5,
+            sm_clock_min_mhz=1980.0,
+            sm_clock_mean_mhz=1980.0,
+            memory_clock_mean_mhz=3201.0,
+            temperature_max_c=51.0,
+            throttled=("sw-power-cap",),
+        ),
+        samples=compact_from_ms([p50_ms]),
+        warnings=("the GPU lowered its clocks while it was timed: sw-power-cap",),
     )
 
 
@@ -104,6 +152,13 @@ def sample_report() -> Report:
             previous_build_s=0.33,
             engine=engine_report("digits/sm_89/fp16.engine", 700_000),
             accuracy=accuracy_report(verdicts=(kept,)),
+            speed=SpeedReport(
+                engine=measurement(),
+                originals=(
+                    measurement(1.71, subject="pytorch", precision="fp32"),
+                    measurement(90.0, subject="onnxruntime", precision="fp32", device="CPU"),
+                ),
+            ),
             warnings=("2 nodes stayed in FP32: `Softmax` | <b>bold</b> @someone",),
         ),
         job_report(

@@ -1,0 +1,131 @@
+"""Times an engine as it would serve: warmed up, on its own GPU, alone. Runs in a child process, on device 0."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.bench.device import device_name, free_bytes
+from pipeline.bench.gpu_watch import GpuWatch
+from pipeline.bench.inputs import inputs_from_request
+from pipeline.bench.lane import Lane
+from pipeline.bench.measurement import ENGINE, Measurement, Streams, measurement_to_json
+from pipeline.bench.samples import compact_from_ms, distribution_from_ms
+from pipeline.bench.steady import warmed_up
+from pipeline.bench.timing import kept_busy, one_by_one, side_by_side
+from pipeline.cuda import call, require_gpu
+from pipeline.engine.runner import Engine
+from pipeline.errors import BuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy.typing as npt
+
+_UNSTEADY = "its speed did not settle while it warmed up: other work, or a GPU whose clocks still move"
+
+
+def benchmark_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:  # noqa: ARG001
+    """Task ``benchmark``: time ``request["engine"]``; returns a ``Measurement`` as JSON.
+
+    Request: ``engine``, ``precision``, ``inputs`` (facts as JSON), ``shapes`` (of every input), ``warmup_s``,
+    ``duration_s``, ``streams``, ``cuda_graph``, ``items`` (``per_inference`` and ``unit``, or null), ``data`` (or
+    null), ``seed``. Raises ``DeviceError`` where the GPU is shared or missing, and what ``Engine`` raises.
+    """
+    watch = GpuWatch()
+    watch.refuse_shared_gpu()
+    require_gpu()
+    inputs = inputs_from_request(request)
+    _spin_while_waiting()
+    device, free_before = device_name(), free_bytes()
+    engine = Engine(Path(request["engine"]))
+    context_bytes = int(engine.engine.device_memory_size)
+    engine_bytes = max(free_before - free_bytes() - context_bytes, 0)
+    inputs = {name: inputs[name] for name in engine.input_names}
+    lane = Lane(engine, inputs)
+    launch, cuda_graph, warnings = _launcher(lane, cuda_graph=request["cuda_graph"])
+    seconds = float(request["duration_s"])
+    warmup_s, stable = warmed_up(
+        lambda window_s, least: kept_busy(launch, lane.stream, window_s, least=least).compute_ms,
+        float(request["warmup_s"]),
+    )
+    if not stable:
+        warnings.append(_UNSTEADY)
+    with watch:
+        busy = kept_busy(launch, lane.stream, seconds)
+    plain = kept_busy(lane.launcher(cuda_graph=False), lane.stream, seconds / 2) if cuda_graph else None
+    apart = one_by_one(lane, launch, seconds / 2)
+    streams = _streams(request, lane, inputs, cuda_graph=cuda_graph)
+    state = watch.state
+    if state is not None and state.throttled:
+        warnings.append(f"the GPU lowered its clocks while it was timed: {', '.join(state.throttled)}")
+    items = request["items"] or {}
+    return measurement_to_json(
+        Measurement(
+            subject=ENGINE,
+            device=device,
+            version=engine.trt.__version__,
+            precision=request["precision"],
+            shapes={name: tuple(array.shape) for name, array in inputs.items()},
+            cuda_graph=cuda_graph,
+            compute=distribution_from_ms(busy.compute_ms),
+            inferences_per_s=busy.per_s,
+            without_graph=distribution_from_ms(plain.compute_ms) if plain else None,
+            latency=distribution_from_ms(apart.latency_ms),
+            copy_in=distribution_from_ms(apart.copy_in_ms),
+            copy_out=distribution_from_ms(apart.copy_out_ms),
+            enqueue=distribution_from_ms(apart.enqueue_ms),
+            streams=streams,
+            items_per_inference=items.get("per_inference"),
+            items_unit=items.get("unit", ""),
+            engine_memory_bytes=engine_bytes,
+            context_memory_bytes=context_bytes,
+            peak_memory_bytes=max(free_before - free_bytes(), 0),
+            warmup_s=warmup_s,
+            stable=stable,
+            measured_s=busy.wall_s,
+            gpu=state,
+            samples=compact_from_ms(busy.compute_ms),
+            warnings=tuple(warnings),
+        )
+    )
+
+
+def _launcher(lane: Lane, *, cuda_graph: bool) -> tuple[Callable[[], None], bool, list[str]]:
+    if not cuda_graph:
+        return lane.launcher(cuda_graph=False), False, []
+    try:
+        return lane.launcher(cuda_graph=True), True, []
+    except BuildError as error:
+        return lane.launcher(cuda_graph=False), False, [f"{error.what} ({error.why}); timed without one"]
+
+
+def _streams(
+    request: Mapping[str, Any], first: Lane, inputs: Mapping[str, npt.NDArray[Any]], *, cuda_graph: bool
+) -> Streams | None:
+    """Throughput of several streams; ``None`` where one was asked for."""
+    if request["streams"] < 2:
+        return None
+    lanes = [first, *(_another(Path(request["engine"]), first, inputs) for _ in range(request["streams"] - 1))]
+    pairs = [(lane, lane.launcher(cuda_graph=cuda_graph)) for lane in lanes]
+    side_by_side(pairs, float(request["warmup_s"]) / 2)
+    return Streams(streams=len(lanes), inferences_per_s=side_by_side(pairs, float(request["duration_s"])))
+
+
+def _another(path: Path, first: Lane, inputs: Mapping[str, npt.NDArray[Any]]) -> Lane:
+    """One more context of the loaded engine; a copy of the engine where its profile serves one context alone.
+
+    Before TensorRT 10 a profile is of one context at a time (release notes, profile sharing).
+    """
+    try:
+        return Lane(Engine(path, beside=first.engine), inputs)
+    except BuildError:
+        return Lane(Engine(path), inputs)
+
+
+def _spin_while_waiting() -> None:
+    """Let the host spin while it waits for the GPU: waking up takes longer than many an inference."""
+    from cuda.bindings import runtime as cudart
+
+    call("cudaSetDeviceFlags", cudart.cudaDeviceScheduleSpin)
+    call("cudaFree", 0)

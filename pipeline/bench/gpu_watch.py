@@ -1,0 +1,126 @@
+"""Reads NVML beside a benchmark: load, power, clocks, and why clocks were lowered. Runs in a child process."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import threading
+from typing import TYPE_CHECKING, Any
+
+from pipeline.bench.measurement import GpuState
+from pipeline.errors import DeviceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+_PERIOD_S = 0.1
+"""NVML itself averages load over a sixth of a second or more (NVML API, ``nvmlUtilization_t``)."""
+_THROTTLED = {
+    0x4: "sw-power-cap",
+    0x8: "hw-slowdown",
+    0x10: "sync-boost",
+    0x20: "sw-thermal-slowdown",
+    0x40: "hw-thermal-slowdown",
+    0x80: "hw-power-brake",
+}
+"""NVML's ``nvmlClocksEventReason`` bits that make a figure slower than the GPU could be; idle and set clocks do not."""
+
+
+class GpuWatch:
+    """Reads from ``__enter__`` to ``__exit__``; ``state`` sums it up, and is ``None`` where NVML says nothing."""
+
+    def __init__(self) -> None:
+        self._handle, self._nvml = _opened()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._read_until_stopped, daemon=True)
+        self._readings: list[dict[str, float]] = []
+        self._reasons = 0
+
+    def refuse_shared_gpu(self) -> None:
+        """Raise ``DeviceError`` where another process computes on this GPU. Call before CUDA is first used."""
+        if self._handle is None:
+            return
+        others = self._ask(lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)) or ()
+        if others:
+            raise DeviceError(
+                f"the GPU is shared: {len(others)} other process{'es' if len(others) > 1 else ''} computes on it",
+                why="what is timed beside other work is noise",
+                fix="give this runner a GPU of its own, or stop what else uses it (`nvidia-smi` lists it)",
+            )
+
+    def __enter__(self) -> GpuWatch:
+        if self._handle is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self._handle is not None:
+            self._thread.join()
+
+    @property
+    def state(self) -> GpuState | None:
+        """Everything that was read."""
+        if not self._readings:
+            return None
+        read = self._figures
+        return GpuState(
+            readings=len(self._readings),
+            utilization_percent=_over(statistics.fmean, read("utilization")),
+            power_mean_w=_over(statistics.fmean, read("power")),
+            power_max_w=_over(max, read("power")),
+            sm_clock_min_mhz=_over(min, read("sm")),
+            sm_clock_mean_mhz=_over(statistics.fmean, read("sm")),
+            memory_clock_mean_mhz=_over(statistics.fmean, read("memory")),
+            temperature_max_c=_over(max, read("temperature")),
+            throttled=tuple(word for bit, word in _THROTTLED.items() if self._reasons & bit),
+        )
+
+    def _figures(self, name: str) -> list[float]:
+        return [reading[name] for reading in self._readings if name in reading]
+
+    def _read_until_stopped(self) -> None:
+        while not self._stop.wait(_PERIOD_S):
+            self._readings.append(self._reading())
+
+    def _reading(self) -> dict[str, float]:
+        nvml, handle = self._nvml, self._handle
+        self._reasons |= self._ask(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)) or 0
+        asked: dict[str, Any] = {
+            "utilization": self._ask(lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu),
+            "power": self._ask(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
+            "sm": self._ask(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
+            "memory": self._ask(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM)),
+            "temperature": self._ask(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
+        }
+        return {name: float(value) for name, value in asked.items() if value is not None}
+
+    def _ask(self, question: Callable[[], Any]) -> Any:
+        """The answer; ``None`` for what this GPU does not tell, such as the power of a MIG slice."""
+        try:
+            return question()
+        except self._nvml.NVMLError:
+            return None
+
+
+def _opened() -> tuple[Any, Any]:
+    """NVML's handle of the GPU that this process sees, and the module; the handle is ``None`` where there is none."""
+    try:
+        import pynvml
+    except ImportError:
+        return None, None
+    try:
+        pynvml.nvmlInit()
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0]
+        if visible.startswith(("GPU-", "MIG-")):
+            return pynvml.nvmlDeviceGetHandleByUUID(visible), pynvml
+        return pynvml.nvmlDeviceGetHandleByIndex(int(visible) if visible.isdecimal() else 0), pynvml
+    except pynvml.NVMLError:
+        return None, pynvml
+
+
+def _over(summary: Callable[[list[float]], float], values: list[float]) -> float | None:
+    return round(float(summary(values)), 1) if values else None
