@@ -21,7 +21,10 @@ WARMUP_S = 0.2
 def main() -> None:
     """Build or time."""
     command, *arguments = sys.argv[1:]
-    {"build": build, "time": time_engine}[command](*arguments)
+    if command == "build":
+        build(*arguments)
+    else:
+        time_engine(*arguments)
 
 
 def build(model: str, engine: str, level: str, name: str, *shapes: str) -> None:
