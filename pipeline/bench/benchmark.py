@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+_FIRST_SHARED_PROFILES = 10
 _UNSTEADY = "its speed did not settle while it warmed up: other work, or a GPU whose clocks still move"
 
 
@@ -113,14 +114,12 @@ def _streams(
 
 
 def _another(path: Path, first: Lane, inputs: Mapping[str, npt.NDArray[Any]]) -> Lane:
-    """One more context of the loaded engine; a copy of the engine where its profile serves one context alone.
+    """One more context of the loaded engine, or of a copy of it before TensorRT 10, where a profile serves one alone.
 
-    Before TensorRT 10 a profile is of one context at a time (release notes, profile sharing).
+    (Release notes of 10.0, profile sharing. 8.6.0 was seen to crash where a second context asks for the profile.)
     """
-    try:
-        return Lane(Engine(path, beside=first.engine), inputs)
-    except BuildError:
-        return Lane(Engine(path), inputs)
+    shared = int(first.engine.trt.__version__.split(".")[0]) >= _FIRST_SHARED_PROFILES
+    return Lane(Engine(path, beside=first.engine if shared else None), inputs)
 
 
 def _spin_while_waiting() -> None:
