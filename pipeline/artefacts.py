@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from pipeline.build.progress_monitor import progress_text
 from pipeline.cache.content import CacheLookup, Hit, Miss, Rejected
 from pipeline.errors import ModelError
 from pipeline.paths import write_bytes_atomically
@@ -178,7 +179,12 @@ class Workshop:
         with contextlib.ExitStack() as held:
             gpu = held.enter_context(self._gpus.taken(recipe.gpus, self._cancel)) if recipe.gpus else None
             held.enter_context(self._slots.taken(recipe.memory_bytes, self._cancel))
-            self._progress.started(task_id, f"{recipe.stage} {recipe.subject}", previous_s_from_lookup(lookup))
+            self._progress.started(
+                task_id,
+                f"{recipe.stage} {recipe.subject}",
+                previous_s_from_lookup(lookup),
+                detail=lambda: progress_text(folder),
+            )
             started = time.monotonic()
             result = "failed"
             try:

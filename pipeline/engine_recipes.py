@@ -72,6 +72,9 @@ def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
                 layer_precisions=build.layer_precisions if typing == "weak" else (),
                 calibration_table=table_of(sources[1]) if from_table else None,
                 timing_cache=_timing_cache(recipes, version, gpus),
+                keep_tactics=build.deterministic is not None,
+                dla_core=build.dla_core,
+                gpu_fallback=build.gpu_fallback,
             )
         )
 
@@ -105,7 +108,7 @@ def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
         stage="building",
         request=request,
         sources=sources,
-        files=lambda outcome: (outcome["engine"],),
+        files=lambda outcome: tuple(filter(None, (outcome["engine"], outcome.get("tactics")))),
         faults=faults,
         timeout_s=build.timeout_s,
         memory_bytes=memory_bytes(model),

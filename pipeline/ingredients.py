@@ -132,7 +132,8 @@ def engine_key(
             "target.gpu": None if build.hardware_compatibility == "same-compute-capability" else gpu,
             "build.tactic-sources": None if build.tactic_sources is None else ",".join(sorted(build.tactic_sources)),
             "build.int8": build.int8 if precision.quantized else None,
-            # Absent where it asks for nothing, so that older keys hold.
+            # Absent where they ask for nothing, so that older keys hold.
+            **({"build.tactics": "kept"} if build.deterministic else {}),
             **(
                 {}
                 if build.dla_core is None

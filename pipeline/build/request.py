@@ -25,7 +25,7 @@ class BuildRequest:
     ``profiles`` are optimization profiles, input name -> shapes; none are needed where every input is static.
     ``typing`` says whether the model carries the precision (``strong``) or the builder is asked for it (``weak``), and
     only there ``layer_precisions`` and ``calibration_table`` count. ``timing_cache`` is a file that is loaded where it
-    exists and saved after the build.
+    exists and saved after the build; with ``keep_tactics`` it is saved beside the engine too.
     """
 
     runtime: str
@@ -47,6 +47,9 @@ class BuildRequest:
     layer_precisions: tuple[tuple[str, Precision], ...] = ()
     calibration_table: Path | None = None
     timing_cache: Path | None = None
+    keep_tactics: bool = False
+    dla_core: int | None = None
+    gpu_fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,8 @@ class BuildOutcome:
     outputs: tuple[EngineTensor, ...]
     header: PlanHeader
     warnings: tuple[str, ...]
+    tactics: str | None = None
+    """The file with the timing cache that the engine was built from, where it was to be kept."""
 
 
 def request_to_json(request: BuildRequest) -> dict[str, Any]:
@@ -100,6 +105,9 @@ def request_to_json(request: BuildRequest) -> dict[str, Any]:
         "layer_precisions": [[glob, str(lowest)] for glob, lowest in request.layer_precisions],
         "calibration_table": None if request.calibration_table is None else str(request.calibration_table),
         "timing_cache": None if request.timing_cache is None else str(request.timing_cache),
+        "keep_tactics": request.keep_tactics,
+        "dla_core": request.dla_core,
+        "gpu_fallback": request.gpu_fallback,
     }
 
 
@@ -132,6 +140,9 @@ def request_from_json(data: Mapping[str, Any]) -> BuildRequest:
         layer_precisions=tuple((str(glob), Precision(word)) for glob, word in _typed(data, "layer_precisions", list)),
         calibration_table=_optional_path(data, "calibration_table"),
         timing_cache=_optional_path(data, "timing_cache"),
+        keep_tactics=_typed(data, "keep_tactics", bool),
+        dla_core=_optional_integer(data, "dla_core"),
+        gpu_fallback=_typed(data, "gpu_fallback", bool),
     )
 
 
@@ -146,6 +157,7 @@ def outcome_to_json(outcome: BuildOutcome) -> dict[str, Any]:
         "outputs": [_tensor_to_json(tensor) for tensor in outcome.outputs],
         "header": outcome.header.to_json(),
         "warnings": list(outcome.warnings),
+        "tactics": outcome.tactics,
     }
 
 
@@ -164,6 +176,7 @@ def outcome_from_json(data: Mapping[str, Any]) -> BuildOutcome:
         outputs=tuple(_tensor_from_json(item) for item in _typed(data, "outputs", list)),
         header=PlanHeader.from_json(_typed(data, "header", dict)),
         warnings=_texts(data, "warnings"),
+        tactics=None if data.get("tactics") is None else _typed(data, "tactics", str),
     )
 
 

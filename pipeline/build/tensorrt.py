@@ -7,7 +7,6 @@ carries the precision. Every setting is read back after it is set.
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from pipeline.build.builder_log import BuilderLog
@@ -17,17 +16,16 @@ from pipeline.build.network import (
     checked_header,
     confirm,
     parse_error,
-    set_common_settings,
-    set_flag,
     tensor_from_network,
 )
 from pipeline.build.parser_operators import operators_from_parser
+from pipeline.build.progress_monitor import told_progress
 from pipeline.build.request import BuildOutcome
 from pipeline.build.table_calibrator import table_calibrator
-from pipeline.build.timing_cache import load_timing_cache, save_timing_cache
+from pipeline.build.tensorrt_settings import ask_for_precision, configure, lacking
+from pipeline.build.timing_cache import kept_tactics, load_timing_cache, save_timing_cache
 from pipeline.cuda import require_gpu
 from pipeline.errors import BuildError
-from pipeline.precision import Precision
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,30 +36,6 @@ if TYPE_CHECKING:
 _PRODUCT = "TensorRT"
 _LAST_WEAK = 10
 """The last major version that builds weakly typed networks."""
-_TACTIC_SOURCES = {
-    "edge-mask-convolutions": "EDGE_MASK_CONVOLUTIONS",
-    "jit-convolutions": "JIT_CONVOLUTIONS",
-    "cublas": "CUBLAS",
-    "cublas-lt": "CUBLAS_LT",
-    "cudnn": "CUDNN",
-}
-_HARDWARE = {"none": "NONE", "ampere+": "AMPERE_PLUS", "same-compute-capability": "SAME_COMPUTE_CAPABILITY"}
-_SINCE = {
-    "BF16": "10.0",
-    "FP8": "8.6",
-    "STRIP_PLAN": "10.0",
-    "SAME_COMPUTE_CAPABILITY": "10.9",
-    "VERSION_COMPATIBLE": "8.6",
-}
-"""Names that some versions lack -> the first that has it (headers of the releases)."""
-_WEAK_FLAGS = {
-    Precision.FP32: (),
-    Precision.TF32: (),
-    Precision.FP16: ("FP16",),
-    Precision.BF16: ("BF16",),
-    Precision.INT8: ("INT8",),
-    Precision.INT8_FP16: ("INT8", "FP16"),
-}
 
 
 def check_operators(model: Path) -> tuple[RefusedOperator, ...]:
@@ -82,15 +56,16 @@ def build_engine(request: BuildRequest, folder: Path) -> BuildOutcome:
     if not parser.parse_from_file(str(request.model.absolute())):
         raise parse_error(_PRODUCT, parser, native.log)
     config = native.builder.create_builder_config()
-    _configure(trt, config, request)
+    configure(trt, native.builder, config, request)
     if request.typing == "weak":
-        _ask_for_precision(native, config, request)
+        ask_for_precision(trt, native.network, config, request)
     add_profiles(_PRODUCT, native.builder, network, config, request.profiles, log=native.log)
     calibrator = _attach_table(native, config, request)
     native.log.refuse_errors("TensorRT does not take the build's settings")
     # Only now, because 8.6 logs an error about the Myelin part of a timing cache that it wrote itself, and goes on.
     cache = load_timing_cache(config, request.timing_cache, native.log)
-    plan = native.builder.build_serialized_network(network, config)
+    with told_progress(trt, config, folder):
+        plan = native.builder.build_serialized_network(network, config)
     if calibrator is not None and calibrator.refused:
         raise BuildError(
             "TensorRT did not take the calibration table",
@@ -112,6 +87,7 @@ def build_engine(request: BuildRequest, folder: Path) -> BuildOutcome:
         outputs=tuple(tensor_from_network(network.get_output(index)) for index in range(network.num_outputs)),
         header=header,
         warnings=native.log.warnings,
+        tactics=kept_tactics(cache, folder) if request.keep_tactics else None,
     )
 
 
@@ -145,7 +121,7 @@ class _Native:
             flags |= 1 << int(known.EXPLICIT_BATCH)
         if typing == "strong":
             if not hasattr(known, "STRONGLY_TYPED"):
-                raise _lacking(self.trt, "strongly typed networks", "10.0")
+                raise lacking(self.trt, "strongly typed networks", "10.0")
             flags |= 1 << int(known.STRONGLY_TYPED)
         elif self.major > _LAST_WEAK:
             raise BuildError(
@@ -153,44 +129,6 @@ class _Native:
             )
         self.network = self.builder.create_network(flags)
         return self.trt.OnnxParser(self.network, self.logger)
-
-
-def _configure(trt: Any, config: Any, request: BuildRequest) -> None:
-    set_flag(_PRODUCT, config, trt.BuilderFlag.TF32, wanted=request.precision is Precision.TF32)
-    set_common_settings(_PRODUCT, trt, config, request)
-    for name, wanted in (
-        ("REFIT", request.refit),
-        ("STRIP_PLAN", request.strip_weights),
-        ("VERSION_COMPATIBLE", request.version_compatible),
-    ):
-        if wanted:
-            set_flag(_PRODUCT, config, _member(trt, trt.BuilderFlag, name), wanted=True)
-    if request.hardware_compatibility != "none":
-        level = _member(trt, trt.HardwareCompatibilityLevel, _HARDWARE[request.hardware_compatibility])
-        config.hardware_compatibility_level = level
-        confirm(_PRODUCT, "`build.hardware_compatibility`", level, config.hardware_compatibility_level)
-    if request.tactic_sources is not None:
-        sources = [_member(trt, trt.TacticSource, _TACTIC_SOURCES[word]) for word in request.tactic_sources]
-        mask = sum(1 << int(source) for source in sources)
-        config.set_tactic_sources(mask)
-        confirm(_PRODUCT, "`build.tactic_sources`", mask, config.get_tactic_sources())
-
-
-def _ask_for_precision(native: _Native, config: Any, request: BuildRequest) -> None:
-    trt, network = native.trt, native.network
-    for name in _WEAK_FLAGS[request.precision]:
-        set_flag(_PRODUCT, config, _member(trt, trt.BuilderFlag, name), wanted=True)
-    if not request.layer_precisions or not _WEAK_FLAGS[request.precision]:
-        return
-    set_flag(_PRODUCT, config, trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS, wanted=True)
-    types = {Precision.FP32: trt.float32, Precision.FP16: trt.float16}
-    for layer in map(network.get_layer, range(network.num_layers)):
-        lowest = [word for glob, word in request.layer_precisions if fnmatchcase(layer.name, glob)]
-        if lowest and layer.type not in (trt.LayerType.CONSTANT, trt.LayerType.SHAPE):
-            layer.precision = types[lowest[-1]]
-            for index in range(layer.num_outputs):
-                if layer.get_output(index).dtype in (trt.float32, trt.float16):
-                    layer.set_output_type(index, types[lowest[-1]])
 
 
 def _attach_table(native: _Native, config: Any, request: BuildRequest) -> Any:
@@ -215,18 +153,3 @@ def _load_plugins(native: _Native, request: BuildRequest) -> None:
                 why=native.log.diagnosis().why,
                 fix="build it for this TensorRT and CUDA version",
             )
-
-
-def _member(trt: Any, kind: Any, name: str) -> Any:
-    member = getattr(kind, name, None)
-    if member is None:
-        raise _lacking(trt, f"{kind.__name__}.{name}", _SINCE.get(name, ""))
-    return member
-
-
-def _lacking(trt: Any, what: str, since: str) -> BuildError:
-    return BuildError(
-        f"TensorRT {trt.__version__} has no {what}",
-        why=f"it came with {since}" if since else "it was removed, or is not known to this version",
-        fix="use an image with a TensorRT that has it, or remove the setting from the manifest",
-    )

@@ -19,6 +19,7 @@ from pipeline.build.network import (
     set_flag,
     tensor_from_network,
 )
+from pipeline.build.progress_monitor import told_progress
 from pipeline.build.request import BuildOutcome
 from pipeline.build.rtx_operators import refused_operators
 from pipeline.errors import BuildError
@@ -52,7 +53,8 @@ def build_engine(request: BuildRequest, folder: Path) -> BuildOutcome:
     _configure(session.trt, config, request)
     add_profiles(_PRODUCT, session.builder, network, config, request.profiles, log=session.log)
     session.log.refuse_errors("TensorRT-RTX does not take the build's settings")
-    plan = session.builder.build_serialized_network(network, config)
+    with told_progress(session.trt, config, folder):
+        plan = session.builder.build_serialized_network(network, config)
     if plan is None or plan.nbytes == 0:
         diagnosis = session.log.diagnosis()
         raise BuildError("TensorRT-RTX could not build the engine", why=diagnosis.why, fix=diagnosis.fix)

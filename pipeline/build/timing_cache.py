@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pipeline.build.builder_log import BuilderLog
 
 
+TACTICS_FILE = "tactics.timing"
+
+
 def timing_cache_name(runtime_version: str, gpu: str, driver: str) -> str:
     """The file name of the timing cache for a TensorRT version, an NVML product name and a driver version."""
     return f"{digest_from_json({'tensorrt': runtime_version, 'gpu': gpu, 'driver': driver}).hex}.timing"
@@ -32,6 +35,12 @@ def load_timing_cache(config: Any, path: Path | None, log: BuilderLog) -> Any:
         cache = config.create_timing_cache(b"")
         config.set_timing_cache(cache, ignore_mismatch=False)
     return cache
+
+
+def kept_tactics(cache: Any, folder: Path) -> str:
+    """Write ``cache`` into ``folder`` as a record of the tactics of the engine there; the file's name."""
+    write_bytes_atomically(folder / TACTICS_FILE, bytes(cache.serialize()))
+    return TACTICS_FILE
 
 
 def save_timing_cache(config: Any, cache: Any, path: Path | None) -> None:

@@ -1,7 +1,7 @@
 """What is going on, while it goes on: a live list on a terminal, single lines in a job's log.
 
 A builder says nothing for minutes and its own progress callbacks cover a small part of the time, so what is shown
-is how long each task has been running, and how long it took last time.
+first is how long each task has been running, and how long it took last time; then what it tells of itself.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class _Task:
     label: str
     expected_s: float | None
     started_s: float
+    detail: Callable[[], str]
     next_heartbeat_s: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,10 +77,15 @@ class Progress:
         with self._lock:
             self._close_live()
 
-    def started(self, task_id: str, label: str, expected_s: float | None = None) -> None:
-        """A task begins. ``label`` reads like ``building digits/sm_89/int8``; ``expected_s`` is what it took before."""
+    def started(
+        self, task_id: str, label: str, expected_s: float | None = None, *, detail: Callable[[], str] = str
+    ) -> None:
+        """A task begins. ``label`` reads like ``building digits/sm_89/int8``; ``expected_s`` is what it took before.
+
+        ``detail`` tells, whenever it is asked, how far the task is; it may be empty.
+        """
         with self._lock:
-            self._tasks[task_id] = _Task(one_line(label, 120), expected_s, self._clock())
+            self._tasks[task_id] = _Task(one_line(label, 120), expected_s, self._clock(), detail)
             if self._wants_live and self._live is None and not self._closing.is_set():
                 self._live = self._open_live()
 
@@ -110,7 +116,7 @@ class Progress:
                 if now_s >= task.next_heartbeat_s:
                     elapsed_s = now_s - task.started_s
                     task.next_heartbeat_s = task.started_s + (elapsed_s // HEARTBEAT_S + 1) * HEARTBEAT_S
-                    self._say(f"{task.label} for {elapsed_s:.0f} s{_last_time(task.expected_s)}")
+                    self._say(f"{task.label} for {elapsed_s:.0f} s{_said(task)}")
 
     def _say(self, line: str) -> None:
         if self._live is not None:
@@ -154,13 +160,18 @@ class Progress:
             now_s = self._clock()
             tasks = sorted(self._tasks.values(), key=lambda task: task.started_s)
             lines = [
-                f"  {task.label} for {duration_text(now_s - task.started_s)}{_last_time(task.expected_s)}"
+                f"  {task.label} for {duration_text(now_s - task.started_s)}{_said(task)}"
                 for task in tasks[:_SHOWN_TASKS]
             ]
             if len(tasks) > _SHOWN_TASKS:
                 lines.append(f"  and {len(tasks) - _SHOWN_TASKS} more")
             head = f"{self._done} done, {len(tasks)} running"
         return Text("\n".join((head, *lines)), no_wrap=True, overflow="ellipsis")
+
+
+def _said(task: _Task) -> str:
+    detail = one_line(task.detail(), 120)
+    return _last_time(task.expected_s) + (f": {detail}" if detail else "")
 
 
 def _last_time(expected_s: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.build.plan_header import header_faults, read_plan_header
+from pipeline.build.progress_monitor import progress_text
 from pipeline.build.request import BuildRequest, outcome_from_json, request_to_json
 from pipeline.child.supervisor import run_task
 from pipeline.errors import BuildError
@@ -118,6 +120,24 @@ def test_inputs_and_outputs_are_named_with_type_and_shape(builder: Builder, tmp_
     assert result["inputs"] == [{"name": "x", "dtype": "float16", "shape": ["batch", 3, 8, 8]}]
     assert result["outputs"] == [{"name": "o", "dtype": "float16", "shape": [None, 10]}]
     assert [path.name for path in folder.iterdir()] == ["engine.plan"]
+
+
+def test_whoever_waits_sees_how_far_the_builder_is(builder: Builder, tmp_path: Path) -> None:
+    done, seen = threading.Event(), set[str]()
+
+    def watch() -> None:
+        while not done.is_set():
+            seen.update(filter(None, map(progress_text, tmp_path.glob("job/*"))))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        builder.build(network(tmp_path / "m.onnx"))
+    finally:
+        done.set()
+        watcher.join()
+    assert seen
+    assert all(re.fullmatch(r"[\w ]+ \d+/\d+(, [\w ]+ \d+/\d+)*", text) for text in seen), seen
 
 
 def test_every_setting_at_once_is_taken(builder: Builder, tmp_path: Path) -> None:

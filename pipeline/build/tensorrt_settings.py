@@ -1,0 +1,113 @@
+"""Asks the builder of full TensorRT for a manifest's settings, in the terms of the installed version.
+
+Every setting is read back after it is set, and one that the version lacks is refused with those that have it.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from pipeline.build.network import confirm, set_common_settings, set_flag
+from pipeline.errors import BuildError
+from pipeline.precision import Precision
+
+if TYPE_CHECKING:
+    from pipeline.build.request import BuildRequest
+
+_PRODUCT = "TensorRT"
+_TACTIC_SOURCES = {
+    "edge-mask-convolutions": "EDGE_MASK_CONVOLUTIONS",
+    "jit-convolutions": "JIT_CONVOLUTIONS",
+    "cublas": "CUBLAS",
+    "cublas-lt": "CUBLAS_LT",
+    "cudnn": "CUDNN",
+}
+_HARDWARE = {"none": "NONE", "ampere+": "AMPERE_PLUS", "same-compute-capability": "SAME_COMPUTE_CAPABILITY"}
+_SINCE = {
+    "BF16": "10.0",
+    "FP8": "8.6",
+    "STRIP_PLAN": "10.0",
+    "SAME_COMPUTE_CAPABILITY": "10.9",
+    "VERSION_COMPATIBLE": "8.6",
+}
+"""Names that some versions lack -> the first that has it (headers of the releases)."""
+_WEAK_FLAGS = {
+    Precision.FP32: (),
+    Precision.TF32: (),
+    Precision.FP16: ("FP16",),
+    Precision.BF16: ("BF16",),
+    Precision.INT8: ("INT8",),
+    Precision.INT8_FP16: ("INT8", "FP16"),
+}
+
+
+def configure(trt: Any, builder: Any, config: Any, request: BuildRequest) -> None:
+    """Everything but precision, profiles and calibration. Raises ``BuildError`` for what this version lacks."""
+    set_flag(_PRODUCT, config, trt.BuilderFlag.TF32, wanted=request.precision is Precision.TF32)
+    set_common_settings(_PRODUCT, trt, config, request)
+    for name, wanted in (
+        ("REFIT", request.refit),
+        ("STRIP_PLAN", request.strip_weights),
+        ("VERSION_COMPATIBLE", request.version_compatible),
+    ):
+        if wanted:
+            set_flag(_PRODUCT, config, _member(trt, trt.BuilderFlag, name), wanted=True)
+    if request.hardware_compatibility != "none":
+        level = _member(trt, trt.HardwareCompatibilityLevel, _HARDWARE[request.hardware_compatibility])
+        config.hardware_compatibility_level = level
+        confirm(_PRODUCT, "`build.hardware_compatibility`", level, config.hardware_compatibility_level)
+    if request.tactic_sources is not None:
+        sources = [_member(trt, trt.TacticSource, _TACTIC_SOURCES[word]) for word in request.tactic_sources]
+        mask = sum(1 << int(source) for source in sources)
+        config.set_tactic_sources(mask)
+        confirm(_PRODUCT, "`build.tactic_sources`", mask, config.get_tactic_sources())
+    if request.dla_core is not None:
+        _use_dla(trt, builder, config, request)
+
+
+def ask_for_precision(trt: Any, network: Any, config: Any, request: BuildRequest) -> None:
+    """Set the flags of a weakly typed network, and the layers that are to keep a higher precision."""
+    for name in _WEAK_FLAGS[request.precision]:
+        set_flag(_PRODUCT, config, _member(trt, trt.BuilderFlag, name), wanted=True)
+    if not request.layer_precisions or not _WEAK_FLAGS[request.precision]:
+        return
+    set_flag(_PRODUCT, config, trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS, wanted=True)
+    types = {Precision.FP32: trt.float32, Precision.FP16: trt.float16}
+    for layer in map(network.get_layer, range(network.num_layers)):
+        lowest = [word for glob, word in request.layer_precisions if fnmatchcase(layer.name, glob)]
+        if lowest and layer.type not in (trt.LayerType.CONSTANT, trt.LayerType.SHAPE):
+            layer.precision = types[lowest[-1]]
+            for index in range(layer.num_outputs):
+                if layer.get_output(index).dtype in (trt.float32, trt.float16):
+                    layer.set_output_type(index, types[lowest[-1]])
+
+
+def _use_dla(trt: Any, builder: Any, config: Any, request: BuildRequest) -> None:
+    core, cores = request.dla_core, int(builder.num_DLA_cores)
+    if core is None or core >= cores:
+        raise BuildError(
+            f"DLA core {core} is not here",
+            why=f"this device has {cores} DLA cores" if cores else "this device has no DLA cores",
+            fix="correct `build.dla_core`, or build on the Jetson that has it",
+        )
+    config.default_device_type = trt.DeviceType.DLA
+    config.DLA_core = core
+    confirm(_PRODUCT, "`build.dla_core`", core, config.DLA_core)
+    set_flag(_PRODUCT, config, trt.BuilderFlag.GPU_FALLBACK, wanted=request.gpu_fallback)
+
+
+def _member(trt: Any, kind: Any, name: str) -> Any:
+    member = getattr(kind, name, None)
+    if member is None:
+        raise lacking(trt, f"{kind.__name__}.{name}", _SINCE.get(name, ""))
+    return member
+
+
+def lacking(trt: Any, what: str, since: str) -> BuildError:
+    """The error of a version without ``what``, which came with the version ``since``."""
+    return BuildError(
+        f"TensorRT {trt.__version__} has no {what}",
+        why=f"it came with {since}" if since else "it was removed, or is not known to this version",
+        fix="use an image with a TensorRT that has it, or remove the setting from the manifest",
+    )
