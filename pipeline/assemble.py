@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from pipeline import __version__
 from pipeline.errors import Cancelled
+from pipeline.inspection.layers import LAYERS_SUFFIX
+from pipeline.inspection.precision_shares import AUDITED, audit_precision, precision_shares
 from pipeline.plan import State
 from pipeline.publish.report import (
     AccuracyReport,
     EngineReport,
     FailureReport,
     JobReport,
+    LayersReport,
     MetricVerdict,
     Outcome,
     OutputAccuracy,
@@ -86,6 +90,7 @@ def _job_report(outcome: JobOutcome, engine: EngineReport | None, log: Log | Non
         previous_build_s=planned.previous_s,
         engine=engine,
         accuracy=_accuracy_report(outcome),
+        layers=_layers_report(outcome, engine),
         speed=SpeedReport(engine=outcome.measurement, originals=outcome.originals) if outcome.measurement else None,
         failure=_failure_report(outcome.error, log) if outcome.error is not None else None,
         warnings=outcome.warnings,
@@ -132,6 +137,21 @@ def _accuracy_report(outcome: JobOutcome) -> AccuracyReport | None:
             )
             for verdict in outcome.verdicts
         ),
+    )
+
+
+def _layers_report(outcome: JobOutcome, engine: EngineReport | None) -> LayersReport | None:
+    layers = outcome.layers
+    if layers is None:
+        return None
+    asked = outcome.planned.job.precision
+    rebuilt = outcome.rebuilt.outcome["differences"] if outcome.rebuilt is not None else None
+    return LayersReport(
+        layers=len(layers.layers),
+        path=str(PurePosixPath(engine.path).with_suffix(LAYERS_SUFFIX)) if engine is not None else None,
+        granted_share=audit_precision(layers, asked).share if asked in AUDITED else None,
+        shares=precision_shares(layers.layers),
+        tactics="" if rebuilt is None else f"{len(rebuilt)} layers differ" if rebuilt else "the same",
     )
 
 

@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pipeline import __version__
@@ -67,6 +68,10 @@ def main_inner(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
     cancel = threading.Event()
     with _signals_set(cancel):
+        if command == "inspect":
+            from pipeline.inspect_command import run_inspect
+
+            return run_inspect(options.engines, cancel, profile=options.profile, as_json=options.json)
         return {"validate": commands.validate, "plan": commands.plan, "run": commands.run}[command](
             settings, cancel, as_json=options.json
         )
@@ -108,6 +113,14 @@ def _parser() -> argparse.ArgumentParser:
             action.add_argument("--older-than-days", type=float, metavar="N", help="remove entries unused for so long")
             action.add_argument("--keep-mib", type=float, metavar="N", help="then the oldest until so much is left")
             action.add_argument("--yes", action="store_true", help="really remove; without it only say what would go")
+    inspect = _command(
+        commands,
+        "inspect",
+        "say what an engine is made of, or what changed between two",
+        "inspect engines/digits/h200/int8.engine",
+    )
+    inspect.add_argument("engines", nargs="+", type=Path, metavar="ENGINE", help="an engine, or its .layers.json")
+    inspect.add_argument("--profile", action="store_true", help="load the engine and time its layers anew")
     doctor = _command(commands, "doctor", "say what this machine can build, and what is missing", "doctor --json")
     _add_cache_option(doctor)
     return parser

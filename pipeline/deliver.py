@@ -10,10 +10,12 @@ from pipeline import __version__
 from pipeline.cache.content import Hit
 from pipeline.digest import digest_from_file
 from pipeline.errors import PublishError
+from pipeline.inspection.layers import LAYERS_SUFFIX, layers_to_json
 from pipeline.paths import write_bytes_atomically, written_atomically
 from pipeline.publish.markdown import markdown_from_report
 from pipeline.publish.report import EngineReport, TensorReport, report_to_json
 from pipeline.publish.sidecar import Sidecar, TargetReport, builder_settings_from_build, sidecar_to_json
+from pipeline.runtimes import effective_verbosity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,10 +49,13 @@ def deliver_engine(out: Path, outcome: JobOutcome, model: SurveyedModel, recipes
         if outcome.error is not None:
             path.unlink(missing_ok=True)
             path.with_suffix(".json").unlink(missing_ok=True)
+            path.with_suffix(LAYERS_SUFFIX).unlink(missing_ok=True)
         return None
     source = engine.files[engine.outcome["engine"]]
     with source.open("rb") as read, written_atomically(path) as written:
         shutil.copyfileobj(read, written, 1 << 20)
+    if outcome.layers is not None:
+        write_bytes_atomically(path.with_suffix(LAYERS_SUFFIX), _json_bytes(layers_to_json(outcome.layers)))
     report = EngineReport(
         path=engine_path(job),
         size_bytes=path.stat().st_size,
@@ -99,7 +104,7 @@ def _sidecar(
         inputs=report.inputs,
         outputs=report.outputs,
         profiles=model.profiles,
-        builder_settings=builder_settings_from_build(job.model.build),
+        builder_settings=builder_settings_from_build(job.model.build, effective_verbosity(job.target, job.model.build)),
     )
 
 

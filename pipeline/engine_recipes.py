@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts import Recipe
@@ -14,11 +15,11 @@ from pipeline.digest import digest_from_file
 from pipeline.ingredients import engine_check_key, engine_key
 from pipeline.precision import Precision
 from pipeline.recipes import CHECK_BATCH_SIZE, CHECK_TIMEOUT_S, comparison_faults, memory_bytes, model_file, table_of
-from pipeline.runtimes import effective_typing
+from pipeline.runtimes import effective_typing, effective_verbosity
 from pipeline.targets import TENSORRT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from pipeline.artefacts import Artefact
@@ -39,8 +40,16 @@ def missing_for(job: Job, recipes: Recipes) -> str:
     return ""
 
 
-def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
-    """The engine of a job that this machine can build."""
+@dataclass(frozen=True, slots=True)
+class EngineRequest:
+    """What a job's engine is built from: the artefacts, and the builder's request made of them."""
+
+    sources: Callable[[], tuple[Artefact, ...]]
+    request: Callable[[tuple[Artefact, ...]], Mapping[str, Any]]
+
+
+def engine_request(job: Job, model: SurveyedModel, recipes: Recipes) -> EngineRequest:
+    """The sources and the request of a job that this machine can build."""
     build, version, gpus = model.spec.build, recipes.runtimes[job.target.runtime], _gpus(job, recipes)
     typing = effective_typing(job.target, build, version)
     typed = _typed_precision(job.precision, typing, build.int8)
@@ -61,7 +70,7 @@ def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
                 optimization_level=build.optimization_level,
                 workspace_mib=build.workspace_mib,
                 sparsity=build.sparsity,
-                profiling_verbosity=build.profiling_verbosity,
+                profiling_verbosity=effective_verbosity(job.target, build),
                 typing=typing,
                 tactic_sources=build.tactic_sources,
                 version_compatible=build.version_compatible,
@@ -77,6 +86,16 @@ def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
                 gpu_fallback=build.gpu_fallback,
             )
         )
+
+    return EngineRequest(sources, request)
+
+
+def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
+    """The engine of a job that this machine can build."""
+    build, version, gpus = model.spec.build, recipes.runtimes[job.target.runtime], _gpus(job, recipes)
+    typing = effective_typing(job.target, build, version)
+    typed = _typed_precision(job.precision, typing, build.int8)
+    wanted = engine_request(job, model, recipes)
 
     def faults(files: Mapping[str, Path], outcome: Mapping[str, Any]) -> tuple[str, ...]:
         path = files[outcome["engine"]]
@@ -106,8 +125,8 @@ def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
         subject=job.id,
         task="build",
         stage="building",
-        request=request,
-        sources=sources,
+        request=wanted.request,
+        sources=wanted.sources,
         files=lambda outcome: tuple(filter(None, (outcome["engine"], outcome.get("tactics")))),
         faults=faults,
         timeout_s=build.timeout_s,

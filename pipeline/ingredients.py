@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.digest import digest_from_json
 from pipeline.keys import Ingredient, Key, key_from_ingredients
 from pipeline.precision import Precision
+from pipeline.runtimes import effective_verbosity
 from pipeline.targets import TENSORRT
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline.targets import Target
 
 _RECIPES = {"model": 1, "operators": 1, "calibration": 1, "prepared": 1, "engine": 1, "check": 1, "benchmark": 1,
-            "original": 1}  # fmt: skip
+            "original": 1, "layers": 1, "rebuild": 1}  # fmt: skip
 
 
 def model_digest(onnx: Digest, external: Mapping[str, Digest]) -> Digest:
@@ -120,7 +121,7 @@ def engine_key(
         "build.optimization-level": build.optimization_level,
         "build.workspace-mib": build.workspace_mib,
         "build.sparsity": build.sparsity,
-        "build.profiling-verbosity": build.profiling_verbosity,
+        "build.profiling-verbosity": effective_verbosity(target, build),
         "build.version-compatible": build.version_compatible,
         "build.hardware-compatibility": build.hardware_compatibility,
         "build.typing": typing,
@@ -194,6 +195,16 @@ def engine_check_key(
             "tool.numpy": tools["numpy"],
         },
     )
+
+
+def layers_key(engine: Digest, *, gpu: str, driver: str) -> Key:
+    """The layers of an engine with their times."""
+    return _key("layers", {"engine": str(engine), "layers.gpu": gpu, "layers.driver": driver})
+
+
+def rebuild_key(engine: Digest, tactics: Digest) -> Key:
+    """The comparison of an engine with a second build from its own tactics."""
+    return _key("rebuild", {"engine": str(engine), "tactics": str(tactics)})
 
 
 def benchmark_key(engine: Digest, settings: Mapping[str, Any], *, data: Digest | None, gpu: str, driver: str) -> Key:

@@ -8,30 +8,29 @@ from typing import TYPE_CHECKING
 from pipeline.bench.measurement import measurement_from_json
 from pipeline.bench_recipes import benchmark_recipe, original_recipes
 from pipeline.engine_recipes import engine_check_recipe, engine_recipe
-from pipeline.errors import AccuracyError, BuildError, Cancelled, ModelError, PipelineError, RegressionError
+from pipeline.errors import BuildError, Cancelled, ModelError, PipelineError
+from pipeline.inspection_recipes import layers_of, layers_recipe, rebuild_recipe
+from pipeline.judgement import objection_to
 from pipeline.plan import State
 from pipeline.verify.comparison import comparison_from_json
 from pipeline.verify.judge import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pipeline.artefacts import Artefact
     from pipeline.bench.measurement import Measurement
-    from pipeline.manifest.types import Budgets
+    from pipeline.inspection.layers import EngineLayers
     from pipeline.plan import PlannedJob
     from pipeline.recipes import Recipes
     from pipeline.survey import SurveyedModel
     from pipeline.verify.comparison import Comparison
     from pipeline.verify.judge import Verdict
 
-_MIB = 1 << 20
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOutcome:
     """A job after the work. ``engine`` is there whenever one was obtained, also where it was then judged unfit.
 
+    ``layers`` are what the engine is made of, where a GPU could tell; ``rebuilt`` compares a second build's tactics.
     ``measurement`` says how fast the engine is, ``originals`` how fast the original model is in its frameworks.
     ``error`` says why the job failed; a job for another machine has neither engine nor error.
     """
@@ -40,6 +39,8 @@ class JobOutcome:
     engine: Artefact | None = None
     comparison: Comparison | None = None
     verdicts: tuple[Verdict, ...] = ()
+    layers: EngineLayers | None = None
+    rebuilt: Artefact | None = None
     measurement: Measurement | None = None
     originals: tuple[Measurement, ...] = ()
     error: PipelineError | None = None
@@ -60,9 +61,9 @@ def job_outcome(recipes: Recipes, planned: PlannedJob, model: SurveyedModel) -> 
     if planned.state is State.NEEDS_RUNNER:
         return outcome
     try:
-        for stage in (_with_engine, _with_check, _with_timing):
+        for stage in (_with_engine, _with_layers, _with_check, _with_timing):
             outcome = stage(outcome, recipes, model)
-        error = _objection(outcome)
+        error = objection_to(outcome)
     except PipelineError as raised:
         error = raised
     except OSError as raised:
@@ -86,6 +87,20 @@ def run_exit_code(outcomes: tuple[JobOutcome, ...], *, require_all: bool) -> int
     if require_all and any(outcome.planned.state is State.NEEDS_RUNNER for outcome in outcomes):
         codes.add(5)
     return min(codes, default=0)
+
+
+def _with_layers(outcome: JobOutcome, recipes: Recipes, model: SurveyedModel) -> JobOutcome:
+    job, engine = outcome.planned.job, _engine(outcome)
+    recipe = layers_recipe(job, model, engine, recipes)
+    if recipe is None:
+        return outcome
+    inspected = recipes.workshop.obtain(recipe)
+    told = (*inspected.warnings, *map(str, inspected.outcome.get("warnings", ())))
+    outcome = replace(_warned(outcome, *told), layers=layers_of(inspected))
+    rebuild = rebuild_recipe(job, model, engine, inspected, recipes)
+    if rebuild is None:
+        return outcome
+    return replace(outcome, rebuilt=recipes.workshop.obtain(rebuild))
 
 
 def _with_check(outcome: JobOutcome, recipes: Recipes, model: SurveyedModel) -> JobOutcome:
@@ -127,33 +142,3 @@ def _engine(outcome: JobOutcome) -> Artefact:
 
 def _warned(outcome: JobOutcome, *warnings: str) -> JobOutcome:
     return replace(outcome, warnings=(*outcome.warnings, *warnings))
-
-
-def _objection(outcome: JobOutcome) -> PipelineError | None:
-    job = outcome.planned.job
-    missed = [str(verdict) for verdict in outcome.verdicts if not verdict.passed]
-    if missed:
-        return AccuracyError(
-            f"{job.id} is not accurate enough",
-            why="; ".join(missed),
-            fix="keep the layers that matter in higher precision (`build.layer_precisions`), calibrate on more or "
-            "better data, or widen the tolerance if the loss is acceptable",
-        )
-    exceeded = list(_exceeded(job.model.budgets, _engine(outcome), outcome.measurement))
-    if exceeded:
-        return RegressionError(
-            f"{job.id} exceeds its budget",
-            why="; ".join(exceeded),
-            fix="make it smaller or faster, or raise the budget",
-        )
-    return None
-
-
-def _exceeded(budgets: Budgets, engine: Artefact, measurement: Measurement | None) -> Iterator[str]:
-    size_mib = int(engine.outcome["size_bytes"]) / _MIB
-    if budgets.engine_size_mib is not None and size_mib > budgets.engine_size_mib:
-        yield f"the engine has {size_mib:.2f} MiB, the budget is {budgets.engine_size_mib:g} MiB"
-    if budgets.build_s is not None and not engine.cached and engine.made_in_s > budgets.build_s:
-        yield f"the build took {engine.made_in_s:.1f} s, the budget is {budgets.build_s:g} s"
-    if budgets.latency_ms is not None and measurement is not None and measurement.compute.p50_ms > budgets.latency_ms:
-        yield f"an inference takes {measurement.compute.p50_ms:.3f} ms, the budget is {budgets.latency_ms:g} ms"

@@ -64,6 +64,7 @@ _RTX_ACCEPTS: tuple[tuple[str, tuple[object, ...], str, str], ...] = (
         "TensorRT-RTX does not build for DLA cores, so nothing falls back",
         "remove `gpu_fallback`",
     ),
+    ("deterministic", (None,), "TensorRT-RTX has no timing cache to keep tactics in", f"remove it, {_TO_FULL}"),
     (
         "min_precision_share",
         (0.5,),
@@ -183,8 +184,7 @@ def precision_refusals(target: Target, precision: Precision) -> tuple[Refusal, .
 
 def build_refusals(target: Target, build: BuildSettings) -> tuple[Refusal, ...]:
     """The settings that the target's runtime would refuse or silently leave out."""
-    refuse = _rtx_build_refusals if target.runtime == TENSORRT_RTX else _tensorrt_build_refusals
-    return (*refuse(build), *_refusals_everywhere(build))
+    return tuple((_rtx_build_refusals if target.runtime == TENSORRT_RTX else _tensorrt_build_refusals)(build))
 
 
 def effective_typing(target: Target, build: BuildSettings, version: str) -> str:
@@ -199,9 +199,9 @@ def effective_typing(target: Target, build: BuildSettings, version: str) -> str:
     return build.typing
 
 
-def _refusals_everywhere(build: BuildSettings) -> Iterator[Refusal]:
-    if build.deterministic is not None:
-        yield Refusal(("build", "deterministic"), "is not part of this version", "remove `deterministic`")
+def effective_verbosity(target: Target, build: BuildSettings) -> str:
+    """How much an engine for ``target`` is to tell of its layers: everything, where they are inspected."""
+    return build.profiling_verbosity or ("detailed" if target.runtime == TENSORRT else "layer-names")
 
 
 def _tensorrt_build_refusals(build: BuildSettings) -> Iterator[Refusal]:
@@ -211,6 +211,9 @@ def _tensorrt_build_refusals(build: BuildSettings) -> Iterator[Refusal]:
     if build.gpu_fallback and build.dla_core is None:
         reason = "only layers that a DLA core cannot run fall back to the GPU"
         yield Refusal(("build", "gpu_fallback"), reason, "add `dla_core`, or remove `gpu_fallback`")
+    if build.deterministic is not None and build.profiling_verbosity not in (None, "detailed"):
+        reason = "tactics can be compared only where the engine tells them"
+        yield Refusal(("build", "deterministic"), reason, "remove `profiling_verbosity`, or `deterministic`")
 
 
 def _rtx_build_refusals(build: BuildSettings) -> Iterator[Refusal]:

@@ -17,6 +17,8 @@ TASKS: Mapping[str, str] = MappingProxyType(
         "build": "pipeline.build.worker:build_engine",
         "verify": "pipeline.verify.compare:verify_model",
         "verify-engine": "pipeline.engine.check:verify_engine",
+        "inspect-engine": "pipeline.inspection.engine:inspect_engine",
+        "rebuild": "pipeline.build.rebuild:rebuild_engine",
         "benchmark": "pipeline.bench.benchmark:benchmark_engine",
         "benchmark-original": "pipeline.bench.originals:benchmark_original",
     }

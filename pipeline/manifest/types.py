@@ -94,8 +94,8 @@ class BuildSettings:
     refit: bool = False
     strip_weights: bool = False
     plugins: tuple[Path, ...] = ()
-    profiling_verbosity: str = "layer-names"
-    """``none``, ``layer-names`` or ``detailed``."""
+    profiling_verbosity: str | None = None
+    """``none``, ``layer-names`` or ``detailed``; where ``None``, ``detailed`` for TensorRT, else ``layer-names``."""
     layer_precisions: tuple[tuple[str, Precision], ...] = ()
     """Glob over ONNX node names -> the lowest precision that these nodes may run in (``fp32`` or ``fp16``)."""
     dla_core: int | None = None
@@ -105,7 +105,7 @@ class BuildSettings:
     min_precision_share: float = 0.5
     """The share, 0 to 1, of compute layers that must run in the precision asked for. It judges a finished engine."""
     deterministic: str | None = None
-    """``record`` or ``verify``."""
+    """``record`` keeps the tactics with the engine; ``verify`` builds again from them, and compares."""
 
 
 class Metric(str, Enum):

@@ -19,6 +19,7 @@ from pipeline.publish.figures import (
     top1_text,
     verdict_text,
 )
+from pipeline.publish.layers import LAYERS_HEADER, layers_rows
 from pipeline.publish.report import Status
 from pipeline.publish.speed import SPEED_HEADER, circumstances_text, slower_than_wider_precision, speed_rows
 
@@ -37,7 +38,7 @@ _HEADER = (
     "| :-- | :-- | --: | --: | --: | --: | :-- |",
 )
 _LOG_LINES = 40
-_PLAIN = re.compile(r"[A-Za-z0-9 .,;:()/+-]*")
+_PLAIN = re.compile(r"[A-Za-z0-9 .,;:()/%+-]*")
 _NAMED_JOBS = 3
 _NAMED_RUNTIMES = 8
 _LEFT_OUT_BYTES = 200
@@ -55,7 +56,12 @@ def markdown_from_report(report: Report, limit_bytes: int = LIMIT_BYTES) -> str:
     factors = size_factors(report)
     rows = [_row(job, factors) for job in report.jobs]
     order = sorted(range(len(rows)), key=lambda index: importance(report.jobs[index].status))
-    sections = [*_speed(report), *(_failure(job) for job in report.jobs if job.failure is not None), *_warnings(report)]
+    sections = [
+        *_speed(report),
+        *_layers(report),
+        *(_failure(job) for job in report.jobs if job.failure is not None),
+        *_warnings(report),
+    ]
 
     room = limit_bytes - _bytes((opening, *_HEADER, closing)) - _LEFT_OUT_BYTES
     kept_sections = [sections[index] for index in _fitting(sections, max(room // 2, room - _bytes(rows)))]
@@ -96,6 +102,15 @@ def _speed(report: Report) -> Iterable[str]:
         table = [f"| {cell_code_span(row.job.id, 200)} | {' | '.join(map(_cell, row.cells))} |" for row in rows]
         reversed_ = [f"**Slower**: {_cell(text)}" for text in slower_than_wider_precision(report)]
         yield "\n\n".join(("### Speed", "\n".join((*header, *table)), *reversed_, _cell(circumstances_text(report))))
+
+
+def _layers(report: Report) -> Iterable[str]:
+    rows = layers_rows(report)
+    if rows:
+        table = [f"| {cell_code_span(job, 200)} | {' | '.join(map(_cell, cells))} |" for job, *cells in rows]
+        header = (f"| {' | '.join(LAYERS_HEADER)} |", "| :-- | --: | --: | :-- | :-- |")
+        body = "\n".join((*header, *table))
+        yield f"<details><summary>Layers by precision</summary>\n\n{body}\n\n</details>"
 
 
 def _cell(text: str) -> str:

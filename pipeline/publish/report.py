@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.bench.measurement import Measurement  # noqa: TC001
 from pipeline.digest import Digest  # noqa: TC001
+from pipeline.inspection.precision_shares import PrecisionShare  # noqa: TC001
 from pipeline.manifest.types import Metric  # noqa: TC001
 from pipeline.precision import Precision  # noqa: TC001
 from pipeline.publish.record import RecordError, json_from_record, record_from_json
@@ -149,6 +150,21 @@ class SpeedReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LayersReport:
+    """What an engine is made of. ``shares`` are of all layers, most time first; ``path`` has every layer.
+
+    ``granted_share`` is the share of the compute layers that run in the precision asked for, 0 to 1, ``None`` where
+    none was asked for or it cannot be told. ``tactics`` says what building again from the same tactics gave.
+    """
+
+    layers: int
+    path: str | None
+    granted_share: float | None
+    shares: tuple[PrecisionShare, ...]
+    tactics: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FailureReport:
     """Why a job failed: ``kind`` is a word such as ``build``; ``exit_code`` is that of the error.
 
@@ -185,6 +201,7 @@ class JobReport:
     previous_build_s: float | None = None
     engine: EngineReport | None = None
     accuracy: AccuracyReport | None = None
+    layers: LayersReport | None = None
     speed: SpeedReport | None = None
     failure: FailureReport | None = None
     warnings: tuple[str, ...] = ()

@@ -83,8 +83,8 @@ def sidecar_to_json(sidecar: Sidecar) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, **json_from_record(sidecar)}
 
 
-def builder_settings_from_build(build: BuildSettings) -> BuilderSettings:
-    """The settings of the manifest that reach the builder; plugin paths are cut to file names."""
+def builder_settings_from_build(build: BuildSettings, verbosity: str) -> BuilderSettings:
+    """What reached the builder: the manifest's settings with plugin paths cut to file names, and ``verbosity``."""
     return BuilderSettings(
         typing=build.typing,
         optimization_level=build.optimization_level,
@@ -95,6 +95,6 @@ def builder_settings_from_build(build: BuildSettings) -> BuilderSettings:
         refit=build.refit,
         strip_weights=build.strip_weights,
         plugins=tuple(path.name for path in build.plugins),
-        profiling_verbosity=build.profiling_verbosity,
+        profiling_verbosity=verbosity,
         layer_precisions=tuple(LayerPrecision(nodes, precision) for nodes, precision in build.layer_precisions),
     )

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pipeline.publish.report import JobReport, Report
 
 _LOG_LINES = 10
-_FIGURES = frozenset({"size", "top-1 %", "cosine", "time (last)", "last time"})
+_FIGURES = frozenset({"size", "top-1 %", "cosine", "time (last)", "last time", "time", "share"})
 _VERDICT_STYLES = {Outcome.PASSED: "bold green", Outcome.FAILED: "bold red", Outcome.CANCELLED: "bold yellow"}
 _STYLES = {
     "built": "green",
@@ -98,6 +98,11 @@ def console_for(stream: ForgivingStream, width: int | None = None) -> Console:
         emoji=False,
         highlight=False,
     )
+
+
+def print_table(stream: TextIO | None, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on its own; a stream that fails is no error."""
+    _print_table(console_for(ForgivingStream(stream)), header, rows)
 
 
 def _print_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.bench.measurement import GpuState, Measurement, Streams
 from pipeline.bench.samples import compact_from_ms, distribution_from_ms
 from pipeline.digest import digest_from_bytes
+from pipeline.inspection.precision_shares import PrecisionShare
 from pipeline.manifest.types import Metric, ShapeRange
 from pipeline.precision import Precision
 from pipeline.publish.report import (
@@ -12,6 +13,7 @@ from pipeline.publish.report import (
     EngineReport,
     FailureReport,
     JobReport,
+    LayersReport,
     MetricVerdict,
     Outcome,
     OutputAccuracy,
@@ -152,6 +154,16 @@ def sample_report() -> Report:
             previous_build_s=0.33,
             engine=engine_report("digits/sm_89/fp16.engine", 700_000),
             accuracy=accuracy_report(verdicts=(kept,)),
+            layers=LayersReport(
+                layers=58,
+                path="digits/sm_89/fp16.layers.json",
+                granted_share=0.97,
+                shares=(
+                    PrecisionShare(precision="fp16", layers=54, layer_share=0.931, time_ms=0.52, time_share=0.963),
+                    PrecisionShare(precision=None, layers=4, layer_share=0.069, time_ms=0.02, time_share=0.037),
+                ),
+                tactics="the same",
+            ),
             speed=SpeedReport(
                 engine=measurement(),
                 originals=(

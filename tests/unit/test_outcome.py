@@ -59,6 +59,7 @@ def _recipes_are_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outcome, "engine_recipe", lambda *_: "engine")
     monkeypatch.setattr(outcome, "engine_check_recipe", check)
     monkeypatch.setattr(outcome, "benchmark_recipe", lambda *_: None)
+    monkeypatch.setattr(outcome, "layers_recipe", lambda *_: None)
 
 
 def outcome_of(shop: Shop, **parts: Any) -> JobOutcome:

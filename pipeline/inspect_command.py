@@ -1,0 +1,119 @@
+"""``inspect``: what an engine is made of, or what changed between two."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import SettingsError
+from pipeline.inspection.changes import engine_changes
+from pipeline.inspection.layers import LAYERS_SUFFIX, layers_from_json, layers_to_json
+from pipeline.inspection.precision_shares import precision_shares
+from pipeline.publish.json_output import print_json
+from pipeline.publish.layers import CHANGES_HEADER, TABLE_HEADER, change_rows, layer_rows, shares_text
+from pipeline.publish.record import json_from_record
+from pipeline.publish.terminal import print_table
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Sequence
+
+    from pipeline.inspection.layers import EngineLayers
+
+_LARGEST_BYTES = 64 << 20
+_TIMEOUT_S = 600.0
+
+
+def run_inspect(engines: Sequence[Path], cancel: threading.Event, *, profile: bool, as_json: bool) -> int:
+    """Print the layers of one engine, or the changes from the first to the second of two. Returns 0.
+
+    Each is a ``.layers.json`` as a run writes it, or an engine beside which one lies; any other engine is loaded in a
+    child process, which needs its kind of GPU and its TensorRT. Raises ``SettingsError`` for files that are neither.
+    """
+    if not 1 <= len(engines) <= 2:
+        raise SettingsError(f"{len(engines)} engines were named", fix="name one, or two to compare")
+    found = [_layers(path, cancel, profile=profile) for path in engines]
+    if len(found) == 1:
+        _print_engine(found[0], as_json=as_json)
+    else:
+        _print_changes(found[0], found[1], as_json=as_json)
+    return 0
+
+
+def _print_engine(engine: EngineLayers, *, as_json: bool) -> None:
+    shares = precision_shares(engine.layers)
+    if as_json:
+        print_json({**layers_to_json(engine), "shares": [json_from_record(share) for share in shares]})
+        return
+    print_table(sys.stdout, TABLE_HEADER, list(layer_rows(engine)))
+    print(f"{len(engine.layers)} layers, TensorRT {engine.runtime_version}; {shares_text(shares)}")
+
+
+def _print_changes(before: EngineLayers, after: EngineLayers, *, as_json: bool) -> None:
+    changes = engine_changes(before, after)
+    if as_json:
+        print_json(
+            {
+                "changes": [
+                    {
+                        "what": list(change.words),
+                        "before": [layer.name for layer in change.before],
+                        "after": [layer.name for layer in change.after],
+                        "delta_ms": change.delta_ms,
+                    }
+                    for change in changes
+                ]
+            }
+        )
+        return
+    print_table(sys.stdout, CHANGES_HEADER, list(change_rows(changes)))
+    timed = before.time_ms is not None and after.time_ms is not None
+    times = f"; {before.time_ms:.4f} ms before, {after.time_ms:.4f} ms after" if timed else ""
+    print(f"{len(changes)} changes in {len(before.layers)} and {len(after.layers)} layers{times}")
+
+
+def _layers(path: Path, cancel: threading.Event, *, profile: bool) -> EngineLayers:
+    if not path.is_file():
+        raise SettingsError(f"there is no file {path}", fix="name an engine, or the .layers.json beside one")
+    beside = path if path.name.endswith(".json") else path.with_suffix(LAYERS_SUFFIX)
+    if beside == path or (beside.is_file() and not profile):
+        return _layers_from_file(beside)
+    return _layers_from_engine(path, cancel, profile=profile)
+
+
+def _layers_from_file(path: Path) -> EngineLayers:
+    try:
+        with path.open("rb") as file:
+            data: Any = json.loads(file.read(_LARGEST_BYTES))
+        return layers_from_json(data)
+    except (OSError, ValueError, RecursionError) as error:
+        raise SettingsError(
+            f"{path} holds no layers of an engine", why=str(error)[:300], fix="name a .layers.json that a run wrote"
+        ) from error
+
+
+def _layers_from_engine(path: Path, cancel: threading.Event, *, profile: bool) -> EngineLayers:
+    from pipeline.child.supervisor import run_task
+    from pipeline.devices import installed_gpus
+
+    gpus = installed_gpus()
+    with contextlib.ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trt-engines-")))
+        folder = scratch / "inspect"
+        folder.mkdir()
+        outcome = run_task(
+            "inspect-engine",
+            {"engine": str(path.absolute()), "profile": profile},
+            folder,
+            timeout_s=_TIMEOUT_S,
+            cancel=cancel,
+            log=scratch / "inspect.log",
+            gpu=gpus[0].uuid if gpus else None,
+        )
+        for warning in outcome["warnings"]:
+            print(f"warning: {warning}", file=sys.stderr)
+        return _layers_from_file(folder / outcome["layers"])

@@ -1,0 +1,1 @@
+"""What an engine is made of: its layers, their precisions and times, and how two engines differ."""

@@ -1,0 +1,95 @@
+"""How an engine's layers are learned, and how a build is repeated, both on the engine's GPU."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pipeline.artefacts import Recipe
+from pipeline.devices import gpus_for_target
+from pipeline.digest import digest_from_file
+from pipeline.engine_recipes import engine_request
+from pipeline.ingredients import layers_key, rebuild_key
+from pipeline.inspection.layers import layers_from_json
+from pipeline.recipes import memory_bytes
+from pipeline.targets import TENSORRT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pipeline.artefacts import Artefact
+    from pipeline.devices import GpuDevice
+    from pipeline.inspection.layers import EngineLayers
+    from pipeline.plan import Job
+    from pipeline.recipes import Recipes
+    from pipeline.survey import SurveyedModel
+
+_INSPECT_TIMEOUT_S = 600.0
+
+
+def layers_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipes: Recipes) -> Recipe | None:
+    """The layers of a job's engine with their times; ``None`` where no GPU of the target is here."""
+    gpus = _gpus(job, recipes)
+    if not gpus:
+        return None
+    file = engine.files[engine.outcome["engine"]]
+    return Recipe(
+        key=layers_key(digest_from_file(file), gpu=gpus[0].name, driver=gpus[0].driver),
+        subject=job.id,
+        task="inspect-engine",
+        stage="inspecting",
+        request=lambda _: {"engine": str(file), "profile": True},
+        files=lambda outcome: (outcome["layers"],),
+        faults=_faults,
+        timeout_s=_INSPECT_TIMEOUT_S,
+        memory_bytes=memory_bytes(model),
+        gpus=gpus,
+    )
+
+
+def rebuild_recipe(
+    job: Job, model: SurveyedModel, engine: Artefact, layers: Artefact, recipes: Recipes
+) -> Recipe | None:
+    """A second build of a job's engine from the tactics that were kept with it; ``None`` where none is asked for."""
+    gpus, build = _gpus(job, recipes), model.spec.build
+    if not gpus or build.deterministic != "verify":
+        return None
+    file, tactics = (engine.files[engine.outcome[name]] for name in ("engine", "tactics"))
+    wanted = engine_request(job, model, recipes)
+    return Recipe(
+        key=rebuild_key(digest_from_file(file), digest_from_file(tactics)),
+        subject=job.id,
+        task="rebuild",
+        stage="rebuilding",
+        sources=wanted.sources,
+        request=lambda sources: {
+            "build": {**wanted.request(sources), "keep_tactics": False, "timing_cache": str(tactics)},
+            "layers": str(layers_file(layers)),
+        },
+        timeout_s=build.timeout_s,
+        memory_bytes=memory_bytes(model),
+        gpus=gpus,
+    )
+
+
+def layers_file(layers: Artefact) -> Path:
+    """The layers among an artefact's files."""
+    return layers.files[layers.outcome["layers"]]
+
+
+def layers_of(layers: Artefact) -> EngineLayers:
+    """The layers of an artefact, which were checked when it was fetched or made."""
+    return layers_from_json(json.loads(layers_file(layers).read_text(encoding="utf-8")))
+
+
+def _gpus(job: Job, recipes: Recipes) -> tuple[GpuDevice, ...]:
+    return gpus_for_target(job.target, recipes.gpus) if job.target.runtime == TENSORRT else ()
+
+
+def _faults(files: Mapping[str, Path], outcome: Mapping[str, Any]) -> tuple[str, ...]:
+    try:
+        layers_from_json(json.loads(files[outcome["layers"]].read_text(encoding="utf-8")))
+    except (KeyError, ValueError) as error:
+        return (f"its layers cannot be read: {error}",)
+    return ()

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipeline.errors import SettingsError
+from pipeline.inspect_command import run_inspect
+from pipeline.inspection.layers import EngineLayers, layers_to_json
+from tests.support.layers import engine_of, layer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def written(path: Path, engine: EngineLayers) -> Path:
+    path.write_text(json.dumps(layers_to_json(engine)))
+    return path
+
+
+def inspect(*engines: Path, as_json: bool = False) -> int:
+    return run_inspect(engines, threading.Event(), profile=False, as_json=as_json)
+
+
+def test_the_layers_of_an_engine_are_listed_with_the_shares(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = engine_of(layer("conv", "int8", time_ms=3.0), layer("fc", "fp16", time_ms=1.0))
+    assert inspect(written(tmp_path / "e.layers.json", engine)) == 0
+    out = capsys.readouterr().out
+    assert "conv" in out
+    assert out.splitlines()[-1] == "2 layers, TensorRT 8.6.0; int8 50% (75%), fp16 50% (25%)"
+
+
+def test_the_layers_beside_an_engine_need_no_gpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(tmp_path / "e.layers.json", engine_of(layer("conv")))
+    (tmp_path / "e.engine").write_bytes(b"plan")
+    assert inspect(tmp_path / "e.engine", as_json=True) == 0
+    assert json.loads(capsys.readouterr().out)["layers"][0]["name"] == "conv"
+
+
+def test_two_engines_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = written(tmp_path / "a.layers.json", engine_of(layer("conv", "int8")))
+    after = written(tmp_path / "b.layers.json", engine_of(layer("conv", "fp16")))
+    assert inspect(before, after, as_json=True) == 0
+    (change,) = json.loads(capsys.readouterr().out)["changes"]
+    assert change["what"] == ["int8 -> fp16"]
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"schema_version": 1}', "[" * 100_000])
+def test_a_file_without_layers_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.layers.json"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match="holds no layers"):
+        inspect(path)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="there is no file"):
+        inspect(tmp_path / "none.engine")
+
+
+def test_three_engines_are_too_many(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="3 engines"):
+        inspect(*[tmp_path / "a"] * 3)
