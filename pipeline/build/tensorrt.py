@@ -91,7 +91,7 @@ def build_engine(request: BuildRequest, folder: Path) -> BuildOutcome:
 def _attach_table(native: NativeTensorRT, config: Any, request: BuildRequest) -> Any:
     if request.calibration_table is None:
         return None
-    calibrator = table_calibrator(native.trt, request.calibration_table)
+    calibrator = table_calibrator(native.trt, request.calibration_table, native.network)
     config.int8_calibrator = calibrator
     if request.profiles:
         profile = native.builder.create_optimization_profile()
