@@ -17,8 +17,10 @@ import numpy as np
 
 from pipeline.build.calibrator import BASES, BatchFeed, InputForm, native_calibrator
 from pipeline.build.expected_tensors import expected_tensors, require_tensors
-from pipeline.build.native import LAST_WEAK, NativeTensorRT, lacking, set_tactic_sources
+from pipeline.build.native import LAST_WEAK, NativeTensorRT
 from pipeline.build.network import add_profiles, confirm, parse_error, set_flag
+from pipeline.build.progress_monitor import BuildProgress
+from pipeline.build.tensorrt_settings import lacking, set_tactic_sources
 from pipeline.cuda import call
 from pipeline.digest import canonical_json
 from pipeline.errors import BuildError, ModelError, PipelineError
@@ -30,15 +32,17 @@ from pipeline.prepare.dataset_files import dataset_digest
 from pipeline.prepare.facts import tensor_from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import numpy.typing as npt
 
+    from pipeline.build.calibrator import Batch
     from pipeline.prepare.dataset import Dataset
 
 TABLE_FILE = "calibration.table"
 RANGES_FILE = "calibration.json"
 _PRODUCT = "TensorRT"
+_PHASE = "Calibration batches"
 _DTYPES = {"FLOAT": "float32", "HALF": "float16", "INT32": "int32", "INT64": "int64", "BOOL": "bool", "INT8": "int8",
            "UINT8": "uint8"}  # fmt: skip
 _EXPLICIT = "use `int8: explicit`, which calibrates with ONNX Runtime"
@@ -65,7 +69,7 @@ def calibrate_native(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     native = NativeTensorRT()
     _parse(native, Path(request["model"]), [Path(path) for path in request["plugins"]], method)
     expected = expected_tensors(native.network)
-    text = _calibrated(native, dataset, batch_size, request)
+    text = _calibrated(native, dataset, batch_size, request, BuildProgress(folder))
     table, not_finite = table_from_tensorrt(text.decode())
     require_tensors(table, expected, where=str(request["model"]), fix=_EXPLICIT)
     description = {
@@ -119,13 +123,15 @@ def _parse(native: NativeTensorRT, model: Path, plugins: list[Path], method: Cal
         )
 
 
-def _calibrated(native: NativeTensorRT, dataset: Dataset, batch_size: int, request: Mapping[str, Any]) -> bytes:
+def _calibrated(
+    native: NativeTensorRT, dataset: Dataset, batch_size: int, request: Mapping[str, Any], progress: BuildProgress
+) -> bytes:
     """The table's text. Raises whatever the calibrator met while TensorRT was asking it for data."""
     trt, network, method = native.trt, native.network, CalibrationMethod(request["method"])
-    batches = dataset.batches(batch_size)
+    batches, total = dataset.batches(batch_size), math.ceil(len(dataset) / batch_size)
     first = next(batches)
     forms = _forms(network, first, request["model"])
-    feed = BatchFeed(forms, chain([first], batches), _DeviceInputs().upload)
+    feed = BatchFeed(forms, _told(chain([first], batches), total, progress), _DeviceInputs().upload)
     calibrator = native_calibrator(trt, method, feed, batch_size=batch_size, percentile=float(request["percentile"]))
     config = native.builder.create_builder_config()
     set_flag(_PRODUCT, config, trt.BuilderFlag.TF32, wanted=False)
@@ -142,7 +148,6 @@ def _calibrated(native: NativeTensorRT, dataset: Dataset, batch_size: int, reque
     plan = native.builder.build_serialized_network(network, config)
     if feed.failure is not None:
         raise _failure(feed.failure)
-    total = math.ceil(len(dataset) / batch_size)
     if not feed.finished or feed.given != total or calibrator.table is None:
         diagnosis = native.log.diagnosis()
         raise BuildError(
@@ -154,6 +159,15 @@ def _calibrated(native: NativeTensorRT, dataset: Dataset, batch_size: int, reque
     if plan is None:
         native.log.take("WARNING", "the table is complete, but the trial build after the calibration failed")
     return bytes(calibrator.table)
+
+
+def _told(batches: Iterator[Batch], total: int, progress: BuildProgress) -> Iterator[Batch]:
+    """``batches``, each counted as done when the next is asked for."""
+    progress.phase_started(_PHASE, total)
+    for number, batch in enumerate(batches):
+        yield batch
+        progress.step_done(_PHASE, number)
+    progress.phase_ended(_PHASE)
 
 
 def _forms(network: Any, batch: Mapping[str, npt.NDArray[Any]], model: str) -> dict[str, InputForm]:
