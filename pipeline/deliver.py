@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline import __version__
 from pipeline.cache.content import Hit
 from pipeline.digest import digest_from_file
+from pipeline.engine_recipes import takes_table
 from pipeline.errors import PublishError
 from pipeline.inspection.layers import LAYERS_SUFFIX, layers_to_json
 from pipeline.paths import write_bytes_atomically, written_atomically
@@ -90,7 +91,7 @@ def _sidecar(
         engine_digest=report.digest,
         engine_size_bytes=report.size_bytes,
         model_digest=model.digest,
-        calibration_table_digest=_table_digest(model, recipes) if job.precision.quantized else None,
+        calibration_table_digest=_table_digest(job, model, recipes) if job.precision.quantized else None,
         precision=job.precision,
         target=TargetReport(
             id=job.target.id,
@@ -108,9 +109,11 @@ def _sidecar(
     )
 
 
-def _table_digest(model: SurveyedModel, recipes: Recipes) -> Digest | None:
-    """The digest of the table that the engine's key stands for, where the cache still has it."""
-    recipe = recipes.calibration(model)
+def _table_digest(job: Job, model: SurveyedModel, recipes: Recipes) -> Digest | None:
+    """The digest of the table that the engine's key stands for, where the team gives it or the cache still has it."""
+    recipe = recipes.table(model, native=takes_table(job))
+    if recipe is None:
+        return model.calibration_data
     lookup = recipes.workshop.look_up(recipe.key, recipe.subject)
     if not isinstance(lookup, Hit):
         return None

@@ -14,7 +14,15 @@ from pipeline.devices import gpus_for_target
 from pipeline.digest import digest_from_file
 from pipeline.ingredients import engine_check_key, engine_key
 from pipeline.precision import Precision
-from pipeline.recipes import CHECK_BATCH_SIZE, CHECK_TIMEOUT_S, comparison_faults, memory_bytes, model_file, table_of
+from pipeline.recipes import (
+    CHECK_BATCH_SIZE,
+    CHECK_TIMEOUT_S,
+    comparison_faults,
+    given_table,
+    memory_bytes,
+    model_file,
+    table_of,
+)
 from pipeline.runtimes import effective_typing, effective_verbosity
 from pipeline.targets import TENSORRT
 
@@ -37,7 +45,14 @@ def missing_for(job: Job, recipes: Recipes) -> str:
     product = job.target.gpu.upper() if job.target.gpu else f"compute capability {job.target.sm}"
     if runtime not in recipes.runtimes or (runtime == TENSORRT and not _gpus(job, recipes)):
         return f"needs a runner with {product} and {runtime}"
+    if takes_table(job) and effective_typing(job.target, job.model.build, recipes.runtimes[runtime]) == "strong":
+        return f"needs a runner with {product} and {runtime} up to 10, since later versions have no `int8: implicit`"
     return ""
+
+
+def takes_table(job: Job) -> bool:
+    """Whether the builder is to take the ranges of INT8 from a calibration table."""
+    return job.target.runtime == TENSORRT and job.model.build.int8 == "implicit" and job.precision.quantized
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +68,17 @@ def engine_request(job: Job, model: SurveyedModel, recipes: Recipes) -> EngineRe
     build, version, gpus = model.spec.build, recipes.runtimes[job.target.runtime], _gpus(job, recipes)
     typing = effective_typing(job.target, build, version)
     typed = _typed_precision(job.precision, typing, build.int8)
-    from_table = typing == "weak" and build.int8 == "implicit" and job.precision.quantized
+    from_table = typing == "weak" and takes_table(job)
+    table = recipes.table(model, native=True, gpus=gpus) if from_table else None
 
     def sources() -> tuple[Artefact, ...]:
-        wanted = [recipes.prepared(model, typed), *([recipes.calibration(model)] if from_table else [])]
+        wanted = [recipes.prepared(model, typed), *([table] if table is not None else [])]
         return tuple(map(recipes.workshop.obtain, wanted))
+
+    def table_path(sources: tuple[Artefact, ...]) -> Path | None:
+        if not from_table:
+            return None
+        return table_of(sources[1]) if table is not None else given_table(model)
 
     def request(sources: tuple[Artefact, ...]) -> Mapping[str, Any]:
         return request_to_json(
@@ -79,7 +100,7 @@ def engine_request(job: Job, model: SurveyedModel, recipes: Recipes) -> EngineRe
                 strip_weights=build.strip_weights,
                 plugins=build.plugins,
                 layer_precisions=build.layer_precisions if typing == "weak" else (),
-                calibration_table=table_of(sources[1]) if from_table else None,
+                calibration_table=table_path(sources),
                 timing_cache=_timing_cache(recipes, version, gpus),
                 keep_tactics=build.deterministic is not None,
                 dla_core=build.dla_core,
@@ -95,6 +116,7 @@ def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
     build, version, gpus = model.spec.build, recipes.runtimes[job.target.runtime], _gpus(job, recipes)
     typing = effective_typing(job.target, build, version)
     typed = _typed_precision(job.precision, typing, build.int8)
+    from_table = typing == "weak" and takes_table(job)
     wanted = engine_request(job, model, recipes)
 
     def faults(files: Mapping[str, Path], outcome: Mapping[str, Any]) -> tuple[str, ...]:
@@ -111,7 +133,10 @@ def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
 
     return Recipe(
         key=engine_key(
-            {**recipes.prepared_from(model, typed), **(model.calibration if job.precision.quantized else {})},
+            {
+                **recipes.prepared_from(model, typed),
+                **(recipes.table_ingredients(model, native=from_table) if job.precision.quantized else {}),
+            },
             job.target,
             job.precision,
             build,

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pipeline.manifest.types import BuildSettings, Calibration, ShapeRange
     from pipeline.targets import Target
 
-_RECIPES = {"model": 1, "operators": 1, "calibration": 1, "prepared": 1, "engine": 1, "check": 1, "benchmark": 1,
-            "original": 1, "layers": 1, "rebuild": 1}  # fmt: skip
+_RECIPES = {"model": 1, "operators": 1, "calibration": 1, "calibration-native": 1, "prepared": 1, "engine": 1,
+            "check": 1, "benchmark": 1, "original": 1, "layers": 1, "rebuild": 1}  # fmt: skip
 
 
 def model_digest(onnx: Digest, external: Mapping[str, Digest]) -> Digest:
@@ -58,6 +58,32 @@ def calibration_ingredients(calibration: Calibration, data: Digest, tools: Mappi
     if calibration.method.value == "percentile":
         named["calibration.percentile"] = calibration.percentile
     return named
+
+
+def native_calibration_ingredients(
+    calibration: Calibration, data: Digest, version: str, plugins: tuple[Digest, ...] = ()
+) -> dict[str, Ingredient]:
+    """What, beside the model, decides a table of TensorRT's own calibrators. The GPU is no part of it.
+
+    TensorRT documents tables as portable between GPUs where calibration comes before layer fusion, as it does here.
+    """
+    named: dict[str, Ingredient] = {
+        "calibration.recipe": _RECIPES["calibration-native"],
+        "calibration.data": str(data),
+        "calibration.samples": calibration.samples,
+        "calibration.batch-size": calibration.batch_size,
+        "calibration.method": str(calibration.method),
+        "calibration.tensorrt": version,
+        **{f"calibration.plugin.{number}": str(digest) for number, digest in enumerate(plugins)},
+    }
+    if calibration.method.value == "legacy":
+        named["calibration.percentile"] = calibration.percentile
+    return named
+
+
+def given_table_ingredients(table: Digest) -> dict[str, Ingredient]:
+    """What, beside the model, decides the ranges where the team gives the table: its bytes alone."""
+    return {"calibration.table": str(table)}
 
 
 def calibration_key(model: Digest, calibration: Mapping[str, Ingredient]) -> Key:

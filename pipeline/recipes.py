@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts import Recipe
+from pipeline.digest import digest_from_file
+from pipeline.errors import ModelError
 from pipeline.ingredients import (
     calibration_key,
     check_key,
+    native_calibration_ingredients,
     operators_key,
     prepared_ingredients,
     prepared_key,
 )
+from pipeline.manifest.types import CalibrationMethod
+from pipeline.prepare.calibration_table import read_table
 from pipeline.prepare.facts import facts_to_json
 from pipeline.targets import TENSORRT
 from pipeline.verify.comparison import comparison_from_json
@@ -59,8 +64,33 @@ class Recipes:
             memory_bytes=memory_bytes(model),
         )
 
+    def table(self, model: SurveyedModel, *, native: bool, gpus: tuple[GpuDevice, ...] = ()) -> Recipe | None:
+        """The calibration table of a model for a builder; ``None`` where the team gives the table.
+
+        ``native`` says whether the builder is full TensorRT, which calibrates itself on one of ``gpus``. It has no
+        percentile calibrator, so that such a table is handed to it ready made.
+        """
+        calibration = model.spec.calibration
+        assert calibration is not None  # noqa: S101  the manifest refuses INT8 without it
+        if calibration.table is not None:
+            return None
+        if native and calibration.method is not CalibrationMethod.PERCENTILE:
+            return self.native_calibration(model, gpus)
+        return self.calibration(model)
+
+    def table_ingredients(self, model: SurveyedModel, *, native: bool) -> Mapping[str, Ingredient]:
+        """What, beside the model, decides that table."""
+        calibration = model.spec.calibration
+        if not native or calibration is None or calibration.table or calibration.method is CalibrationMethod.PERCENTILE:
+            return model.calibration
+        assert model.calibration_data is not None  # noqa: S101  it has calibration data
+        plugins = tuple(map(digest_from_file, model.spec.build.plugins))
+        return native_calibration_ingredients(
+            calibration, model.calibration_data, self.runtimes[TENSORRT], plugins=plugins
+        )
+
     def calibration(self, model: SurveyedModel) -> Recipe:
-        """The calibration table of a model that has calibration data."""
+        """The calibration table that ONNX Runtime makes of a model that has calibration data."""
         calibration = model.spec.calibration
         assert calibration is not None and calibration.data is not None  # noqa: S101, PT018  the manifest refuses INT8 without it
         return Recipe(
@@ -78,9 +108,30 @@ class Recipes:
                 "percentile": calibration.percentile,
             },
             files=lambda outcome: (outcome["table"], outcome["json"]),
+            faults=table_faults,
             unchanged=model.unchanged,
             timeout_s=model.spec.build.timeout_s,
             memory_bytes=memory_bytes(model),
+        )
+
+    def native_calibration(self, model: SurveyedModel, gpus: tuple[GpuDevice, ...]) -> Recipe:
+        """The calibration table of TensorRT's own calibrators, made on one of ``gpus`` and used for all."""
+        plain, build = self.calibration(model), model.spec.build
+
+        def request(sources: tuple[Artefact, ...]) -> Mapping[str, Any]:
+            return {
+                **plain.request(sources),
+                "runtime": TENSORRT,
+                "tactic_sources": None if build.tactic_sources is None else list(build.tactic_sources),
+                "plugins": [str(path) for path in build.plugins],
+            }
+
+        return replace(
+            plain,
+            key=calibration_key(model.digest, self.table_ingredients(model, native=True)),
+            task="calibrate-native",
+            request=request,
+            gpus=gpus,
         )
 
     def prepared_from(self, model: SurveyedModel, precision: Precision) -> Mapping[str, Ingredient]:
@@ -90,15 +141,18 @@ class Recipes:
     def prepared(self, model: SurveyedModel, precision: Precision) -> Recipe:
         """A model with the precision written into its graph."""
         key = prepared_key(self.prepared_from(model, precision))
+        recipe = self.table(model, native=False) if precision.quantized else None
+        given = given_table(model) if precision.quantized else None
 
         def sources() -> tuple[Artefact, ...]:
-            return (self.workshop.obtain(self.calibration(model)),) if precision.quantized else ()
+            return (self.workshop.obtain(recipe),) if recipe is not None else ()
 
         def request(sources: tuple[Artefact, ...]) -> Mapping[str, Any]:
             return {
                 "model": str(model.spec.onnx),
                 "precision": str(dict(key.ingredients)["prepared.precision"]),
-                "table": str(table_of(sources[0])) if sources else None,
+                "table": str(table_of(sources[0])) if sources else str(given) if given is not None else None,
+                "table_is_given": given is not None,
                 "layer_precisions": [[glob, str(lowest)] for glob, lowest in model.spec.build.layer_precisions],
             }
 
@@ -165,6 +219,21 @@ def comparison_faults(_files: Mapping[str, Path], outcome: Mapping[str, Any]) ->
 def model_file(prepared: Artefact) -> Path:
     """The ONNX file among a typed model's files."""
     return prepared.files[prepared.outcome["model"]]
+
+
+def table_faults(files: Mapping[str, Path], outcome: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is wrong with a cached calibration table. Whether it is complete is asked again where it is used."""
+    try:
+        table = read_table(files[outcome["table"]])
+    except ModelError as error:
+        return (f"{error.what}: {error.why}",)
+    tensors = len(table.scales)
+    return () if tensors == outcome["tensors"] else (f"its table holds {tensors} tensors, not {outcome['tensors']}",)
+
+
+def given_table(model: SurveyedModel) -> Path | None:
+    """The calibration table that the team gives."""
+    return model.spec.calibration.table if model.spec.calibration else None
 
 
 def table_of(calibration: Artefact) -> Path:

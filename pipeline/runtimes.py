@@ -129,12 +129,6 @@ def refusals(spec: ModelSpec, target: Target, precision: Precision) -> tuple[Ref
     )
 
 
-def calibration_refusals() -> tuple[Refusal, ...]:
-    """The fields of ``calibration``, if present, that this version does not honour."""
-    reason, fix = "is not part of this version", "remove `table`, and give `data`"
-    return (Refusal(("calibration", "table"), reason, fix),)
-
-
 def run_refusals(targets: Sequence[Target], *, timed: bool) -> tuple[Refusal, ...]:
     """The fields, if present, that ask for more than can be learned from running the engines of ``targets``.
 

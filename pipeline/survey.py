@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from pipeline.artefacts import Recipe
 from pipeline.digest import digest_from_file
 from pipeline.errors import Fault, ManifestError, ModelError
-from pipeline.ingredients import calibration_ingredients, model_digest, model_key
+from pipeline.ingredients import calibration_ingredients, given_table_ingredients, model_digest, model_key
 from pipeline.near import near_spelling
 from pipeline.paths import OutsideFolderError, contained
+from pipeline.prepare.calibration_table import read_table
 from pipeline.prepare.dataset_files import dataset_digest
 from pipeline.prepare.facts import facts_from_json
 from pipeline.prepare.shapes import complete_profiles, profile_faults
@@ -32,7 +33,8 @@ class SurveyedModel:
     """A model whose files were read, hashed and checked.
 
     ``digest`` covers the ONNX file and its external data. ``calibration`` holds the key ingredients of its
-    calibration table, empty where it has none. ``evaluation`` is the digest of the evaluation data and of its labels,
+    calibration table, empty where it has none; ``calibration_data`` is the digest of the data alone, or of the table
+    that the team gives. ``evaluation`` is the digest of the evaluation data and of its labels,
     ``benchmark_data`` that of the data to time with.
     """
 
@@ -45,12 +47,16 @@ class SurveyedModel:
     calibration: Mapping[str, Ingredient]
     evaluation: tuple[Digest, Digest | None] | None
     benchmark_data: Digest | None = None
+    calibration_data: Digest | None = None
 
     def unchanged(self) -> bool:
-        """Whether the model's files still hold the bytes that ``digest`` names."""
+        """Whether the model's files, and the table that the team gives, still hold the bytes that were hashed."""
+        table = self.spec.calibration.table if self.spec.calibration else None
         try:
-            return digest_from_file(self.spec.onnx) == self.onnx_digest and self.external == _external_digests(
-                self.spec, self.facts
+            return (
+                digest_from_file(self.spec.onnx) == self.onnx_digest
+                and self.external == _external_digests(self.spec, self.facts)
+                and (table is None or digest_from_file(table) == self.calibration_data)
             )
         except (OSError, ModelError):
             return False
@@ -99,11 +105,7 @@ def _survey_model(spec: ModelSpec, workshop: Workshop, tools: Mapping[str, str])
     if external:
         facts = _facts(spec, onnx_digest, external, workshop, tools)
     with _file_errors(spec):
-        calibration = (
-            calibration_ingredients(spec.calibration, dataset_digest(spec.calibration.data), tools)
-            if spec.calibration and spec.calibration.data
-            else {}
-        )
+        calibration, calibration_data = _calibration(spec, tools)
         evaluation = (
             (
                 dataset_digest(spec.accuracy.data),
@@ -122,9 +124,23 @@ def _survey_model(spec: ModelSpec, workshop: Workshop, tools: Mapping[str, str])
         facts=facts,
         profiles=complete_profiles(spec, facts),
         calibration=calibration,
+        calibration_data=calibration_data,
         evaluation=evaluation,
         benchmark_data=benchmark_data,
     )
+
+
+def _calibration(spec: ModelSpec, tools: Mapping[str, str]) -> tuple[Mapping[str, Ingredient], Digest | None]:
+    """Key ingredients and digest. A table that the team gives is read here, so that its faults are told at once."""
+    calibration = spec.calibration
+    if calibration is not None and calibration.table is not None:
+        read_table(calibration.table)
+        table = digest_from_file(calibration.table)
+        return given_table_ingredients(table), table
+    if calibration is not None and calibration.data is not None:
+        data = dataset_digest(calibration.data)
+        return calibration_ingredients(calibration, data, tools), data
+    return {}, None
 
 
 def _glob_faults(spec: ModelSpec, facts: ModelFacts) -> Iterator[Fault]:

@@ -9,24 +9,28 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pipeline.prepare.calibration_table import parse_table
+from pipeline.build.expected_tensors import expected_tensors, require_tensors
+from pipeline.prepare.calibration_table import read_table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _BATCH_SIZE = 1
+_FIX = "make the table from this very model, or give calibration `data`"
 
 
-def table_calibrator(trt: Any, path: Path) -> Any:
+def table_calibrator(trt: Any, path: Path, network: Any) -> Any:
     """A calibrator for the module ``trt`` that holds the table at ``path`` and no data.
 
     Its attribute ``refused`` is true after a build in which TensorRT asked for data in spite of the table. Raises
-    ``ModelError`` where the table is damaged.
+    ``ModelError`` where the table is damaged, or lacks tensors that INT8 layers of ``network`` read: TensorRT would
+    leave these layers in floating point, and say so in a warning alone.
     """
-    table = parse_table(path.read_text())
+    table = read_table(path)
+    require_tensors(table, expected_tensors(network), where=str(path), fix=_FIX)
     major, minor, patch = (int(part) for part in re.findall(r"\d+", trt.__version__)[:3])
     text = table.text_for_tensorrt((major, minor, patch)).encode()
-    minmax = table.header.endswith("MinMaxCalibration")
+    minmax = b"-MinMaxCalibration\n" in text
     base = trt.IInt8MinMaxCalibrator if minmax else trt.IInt8EntropyCalibrator2
 
     class TableCalibrator(base):  # type: ignore[misc, valid-type]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline.build.builder_log import BuilderLog
+from pipeline.build.native import LAST_WEAK, NativeTensorRT
 from pipeline.build.network import (
     ENGINE_FILE,
     add_profiles,
@@ -22,9 +22,8 @@ from pipeline.build.parser_operators import operators_from_parser
 from pipeline.build.progress_monitor import told_progress
 from pipeline.build.request import BuildOutcome
 from pipeline.build.table_calibrator import table_calibrator
-from pipeline.build.tensorrt_settings import ask_for_precision, configure, lacking
+from pipeline.build.tensorrt_settings import ask_for_precision, configure
 from pipeline.build.timing_cache import kept_tactics, load_timing_cache, save_timing_cache
-from pipeline.cuda import require_gpu
 from pipeline.errors import BuildError
 
 if TYPE_CHECKING:
@@ -34,23 +33,21 @@ if TYPE_CHECKING:
     from pipeline.build.request import BuildRequest
 
 _PRODUCT = "TensorRT"
-_LAST_WEAK = 10
-"""The last major version that builds weakly typed networks."""
 
 
 def check_operators(model: Path) -> tuple[RefusedOperator, ...]:
     """Everything in the ONNX file ``model`` that the parser of TensorRT refuses."""
-    native = _Native()
+    native = NativeTensorRT()
     native.trt.init_libnvinfer_plugins(native.logger, "")
-    typing = "weak" if native.major <= _LAST_WEAK else "strong"
+    typing = "weak" if native.major <= LAST_WEAK else "strong"
     return operators_from_parser(model, lambda: native.new_parser(typing))
 
 
 def build_engine(request: BuildRequest, folder: Path) -> BuildOutcome:
     """Build one engine into ``folder`` on device 0. Raises ``BuildError``, ``DeviceError`` where there is no GPU."""
-    native = _Native()
+    native = NativeTensorRT()
     trt = native.trt
-    _load_plugins(native, request)
+    native.load_plugins(request.plugins)
     parser = native.new_parser(request.typing)
     network = native.network
     if not parser.parse_from_file(str(request.model.absolute())):
@@ -91,50 +88,10 @@ def build_engine(request: BuildRequest, folder: Path) -> BuildOutcome:
     )
 
 
-class _Native:
-    """The objects that one child needs. The GPU is asked for first: without one, TensorRT 8.6 dies of a signal."""
-
-    def __init__(self) -> None:
-        require_gpu()
-        import tensorrt as trt
-
-        self.trt: Any = trt
-        self.major = int(trt.__version__.split(".")[0])
-        self.log = log = BuilderLog()
-
-        class Logger(trt.ILogger):  # type: ignore[misc]
-            def __init__(self) -> None:
-                trt.ILogger.__init__(self)
-
-            def log(self, severity: Any, message: str) -> None:
-                if severity != trt.ILogger.VERBOSE:
-                    log.take(severity.name, message)
-
-        self.logger = Logger()
-        self.builder = trt.Builder(self.logger)
-        self.network: Any = None
-
-    def new_parser(self, typing: str) -> Any:
-        """A parser into a new ``network`` with the flags of this version."""
-        flags, known = 0, self.trt.NetworkDefinitionCreationFlag
-        if self.major < 10:
-            flags |= 1 << int(known.EXPLICIT_BATCH)
-        if typing == "strong":
-            if not hasattr(known, "STRONGLY_TYPED"):
-                raise lacking(self.trt, "strongly typed networks", "10.0")
-            flags |= 1 << int(known.STRONGLY_TYPED)
-        elif self.major > _LAST_WEAK:
-            raise BuildError(
-                f"TensorRT {self.trt.__version__} builds strongly typed networks only", fix="remove `build.typing`"
-            )
-        self.network = self.builder.create_network(flags)
-        return self.trt.OnnxParser(self.network, self.logger)
-
-
-def _attach_table(native: _Native, config: Any, request: BuildRequest) -> Any:
+def _attach_table(native: NativeTensorRT, config: Any, request: BuildRequest) -> Any:
     if request.calibration_table is None:
         return None
-    calibrator = table_calibrator(native.trt, request.calibration_table)
+    calibrator = table_calibrator(native.trt, request.calibration_table, native.network)
     config.int8_calibrator = calibrator
     if request.profiles:
         profile = native.builder.create_optimization_profile()
@@ -142,14 +99,3 @@ def _attach_table(native: _Native, config: Any, request: BuildRequest) -> Any:
             profile.set_shape(name, shape.opt, shape.opt, shape.opt)
         confirm(_PRODUCT, "the calibration profile", True, config.set_calibration_profile(profile))
     return calibrator
-
-
-def _load_plugins(native: _Native, request: BuildRequest) -> None:
-    native.trt.init_libnvinfer_plugins(native.logger, "")
-    for path in request.plugins:
-        if native.trt.get_plugin_registry().load_library(str(path)) is None:
-            raise BuildError(
-                f"the plugin library {path.name} could not be loaded",
-                why=native.log.diagnosis().why,
-                fix="build it for this TensorRT and CUDA version",
-            )

@@ -13,6 +13,8 @@ from pipeline.errors import BuildError
 from pipeline.precision import Precision
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pipeline.build.request import BuildRequest
 
 _PRODUCT = "TensorRT"
@@ -58,12 +60,17 @@ def configure(trt: Any, builder: Any, config: Any, request: BuildRequest) -> Non
         config.hardware_compatibility_level = level
         confirm(_PRODUCT, "`build.hardware_compatibility`", level, config.hardware_compatibility_level)
     if request.tactic_sources is not None:
-        sources = [_member(trt, trt.TacticSource, _TACTIC_SOURCES[word]) for word in request.tactic_sources]
-        mask = sum(1 << int(source) for source in sources)
-        config.set_tactic_sources(mask)
-        confirm(_PRODUCT, "`build.tactic_sources`", mask, config.get_tactic_sources())
+        set_tactic_sources(trt, config, request.tactic_sources)
     if request.dla_core is not None:
         _use_dla(trt, builder, config, request)
+
+
+def set_tactic_sources(trt: Any, config: Any, words: Iterable[str]) -> None:
+    """Allow the tactic sources ``words`` alone, as manifests name them. Raises ``BuildError``."""
+    sources = [_member(trt, trt.TacticSource, _TACTIC_SOURCES[word]) for word in words]
+    mask = sum(1 << int(source) for source in sources)
+    config.set_tactic_sources(mask)
+    confirm(_PRODUCT, "`build.tactic_sources`", mask, config.get_tactic_sources())
 
 
 def ask_for_precision(trt: Any, network: Any, config: Any, request: BuildRequest) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.manifest.node import INVALID, Node, shown
 from pipeline.precision import Precision
-from pipeline.runtimes import build_refusals, calibration_refusals, precision_refusals, run_refusals, target_refusals
+from pipeline.runtimes import build_refusals, precision_refusals, run_refusals, target_refusals
 from pipeline.targets import COMPUTE_CAPABILITIES, GPUS, TENSORRT, Target
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def add_refusals(
             faults.extend(node.fault(refusal.reason, refusal.fix) for refusal in refusals)
 
     timed = "benchmark" in model.members
-    for refusal in (*run_refusals([target for _, target in targets], timed=timed), *calibration_refusals()):
+    for refusal in run_refusals([target for _, target in targets], timed=timed):
         add(_member(model, refusal.field), (refusal,))
     for target_node, target in targets:
         refused = target_refusals(target)

@@ -25,7 +25,7 @@ from pipeline.prepare.facts import tensor_from_json
 from pipeline.prepare.graph import index_from_model
 from pipeline.prepare.histogram import MagnitudeHistogram
 from pipeline.prepare.onnx_model import load_model, save_model
-from pipeline.prepare.qdq_placement import RANGE_KEEPING
+from pipeline.prepare.qdq_placement import range_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,6 +54,12 @@ def calibrate(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     Raises ``ModelError`` where the data does not fit, an output of the model is NaN or nothing was measured.
     """
     method = CalibrationMethod(request["method"])
+    if method is CalibrationMethod.LEGACY:
+        raise ModelError(
+            "the calibration method legacy is TensorRT's own, and this model is calibrated with ONNX Runtime",
+            why="its calibrators serve weakly typed builds, up to TensorRT 10, with `int8: implicit`",
+            fix="use entropy, minmax or percentile",
+        )
     model = load_model(Path(request["model"]))
     inputs = tuple(tensor_from_json(item) for item in request["inputs"])
     data = Path(request["data"])
@@ -98,21 +104,9 @@ def measured_tensors(index: GraphIndex) -> tuple[str, ...]:
         sorted(
             tensor
             for tensor in candidates
-            if index.element_types.get(tensor) == TensorProto.FLOAT and _range_source(index, tensor) == tensor
+            if index.element_types.get(tensor) == TensorProto.FLOAT and range_source(index, tensor) == tensor
         )
     )
-
-
-def _range_source(index: GraphIndex, tensor: str) -> str:
-    from onnx import TensorProto
-
-    source = tensor
-    while (producer := index.producers.get(source)) is not None and producer.op_type in RANGE_KEEPING:
-        before = producer.input[0]
-        if before in index.constants or index.element_types.get(before) != TensorProto.FLOAT:
-            break
-        source = before
-    return source
 
 
 def _activations(
@@ -191,7 +185,7 @@ def _table_from_histograms(
             fix="check that the calibration data is what the model expects",
         )
     for tensor in index.producers:
-        source = _range_source(index, tensor)
+        source = range_source(index, tensor)
         if source != tensor and source in amax:
             amax[tensor] = amax[source]
     return table_from_amax(method, amax), {"tensors": ranges, "always_zero": silent, "not_finite": infinite}

@@ -11,7 +11,11 @@ import numpy as np
 from pipeline.errors import ModelError
 from pipeline.near import near_spelling
 from pipeline.precision import Precision
-from pipeline.prepare.calibration_table import parse_table
+from pipeline.prepare.batch_norm import fold_batch_norms
+from pipeline.prepare.calibration_table import read_table
+from pipeline.prepare.constants import hoist_constants
+from pipeline.prepare.given_table import completed_table
+from pipeline.prepare.graph import index_from_model
 from pipeline.prepare.half import to_bfloat16, to_float16
 from pipeline.prepare.onnx_graph import nodes_of
 from pipeline.prepare.onnx_model import load_model, save_model
@@ -21,7 +25,7 @@ from pipeline.prepare.skeleton import with_opset
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from onnx import ModelProto
+    from onnx import ModelProto, NodeProto
 
     from pipeline.prepare.calibration_table import CalibrationTable
     from pipeline.prepare.quantize import Quantized
@@ -32,7 +36,8 @@ _LEAST_HALF_SCALE = float(np.finfo(np.float16).smallest_subnormal)
 def prepare_model(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Write the prepared model into ``folder``.
 
-    Request: ``model``, ``precision``, ``table`` (path or null), ``layer_precisions`` (``[[glob, precision], …]``: no
+    Request: ``model``, ``precision``, ``table`` (path or null), ``table_is_given`` (whether somebody else made it, so
+    that it must hold every tensor that would be quantized), ``layer_precisions`` (``[[glob, precision], …]``: no
     node that matches is quantized, and those of ``fp32`` stay FP32 in half precision too).
     Result: ``model`` and ``files`` (names), ``nodes_kept`` (how many nodes the globs name), ``quantized_nodes``,
     ``warnings``.
@@ -45,7 +50,7 @@ def prepare_model(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     precision = Precision(request["precision"])
     model = load_model(Path(request["model"]))
     fixed = nodes_by_lowest_precision(model, [(str(glob), str(lowest)) for glob, lowest in request["layer_precisions"]])
-    table = parse_table(Path(request["table"]).read_text("utf-8")) if precision.quantized else None
+    table = read_table(Path(request["table"])) if precision.quantized else None
     half = precision is Precision.INT8_FP16
     warnings: list[str] = []
     quantized: Quantized | None = None
@@ -53,7 +58,15 @@ def prepare_model(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         warnings.append("the model has Q/DQ nodes of its own; they were left as they are, and the table was not used")
     elif table is not None:
         model = with_opset(model, HALF_SCALES_OPSET if half else SINGLE_SCALES_OPSET)
-        quantized = quantize(model, table, half_scales=half, may_quantize=lambda node: node.name not in fixed)
+
+        def may_quantize(node: NodeProto) -> bool:
+            return node.name not in fixed
+
+        if request.get("table_is_given", False):
+            hoist_constants(model)
+            fold_batch_norms(model, may_quantize)
+            table = completed_table(index_from_model(model), table, may_quantize, where=str(request["table"]))
+        quantized = quantize(model, table, half_scales=half, may_quantize=may_quantize)
     single = [name for name, lowest in fixed.items() if lowest is Precision.FP32]
     if precision in (Precision.FP16, Precision.INT8_FP16, Precision.BF16):
         halved = (to_bfloat16 if precision is Precision.BF16 else to_float16)(model, single)

@@ -50,6 +50,19 @@ def is_quantizable(node: NodeProto) -> bool:
     return node.domain in ("", "ai.onnx") and (node.op_type in _CONVOLUTIONS or node.op_type in _PRODUCTS)
 
 
+def range_source(index: GraphIndex, tensor: str) -> str:
+    """The first float32 tensor whose values alone ``tensor`` holds, following operators that keep the range."""
+    from onnx import TensorProto
+
+    source = tensor
+    while (producer := index.producers.get(source)) is not None and producer.op_type in RANGE_KEEPING:
+        before = producer.input[0]
+        if before in index.constants or index.element_types.get(before) != TensorProto.FLOAT:
+            break
+        source = before
+    return source
+
+
 def place_pairs(
     index: GraphIndex, calibrated: Collection[str], may_quantize: Callable[[NodeProto], bool]
 ) -> tuple[QuantizedInput, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from pipeline.devices import GpuDevice
 from pipeline.digest import digest_from_bytes
 from pipeline.engine_recipes import engine_check_recipe, engine_recipe, missing_for
-from pipeline.manifest.types import BuildSettings
+from pipeline.manifest.types import BuildSettings, CalibrationMethod
 from pipeline.precision import Precision
 from pipeline.recipes import Recipes
 from pipeline.survey import SurveyedModel, survey_models
@@ -37,7 +38,13 @@ class Children:
 
     def __call__(self, task: str, request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         self.requests[task] = request
-        names = {"calibrate": ["t.table", "t.json"], "prepare": ["model.onnx"], "build": ["engine.plan"]}.get(task, [])
+        tables = ["t.table", "t.json"]
+        names = {
+            "calibrate": tables,
+            "calibrate-native": tables,
+            "prepare": ["model.onnx"],
+            "build": ["engine.plan"],
+        }.get(task, [])
         for name in names:
             (folder / name).write_text(task)
         return FACTS | {
@@ -50,21 +57,33 @@ class Children:
 
 
 def obtain(
-    folder: Path, children: Children, target: Any, precision: Precision, build: BuildSettings | None = None
+    folder: Path,
+    children: Children,
+    target: Any,
+    precision: Precision,
+    build: BuildSettings | None = None,
+    **calibration: Any,
 ) -> None:
     (folder / "model.onnx").write_bytes(b"model")
-    spec = model_spec(folder, build=build or BuildSettings(), calibration=calibration_spec(folder))
+    spec = model_spec(folder, build=build or BuildSettings(), calibration=calibration_spec(folder, **calibration))
     workshop = workshop_with(children, folder)
     (plain,) = survey_models([spec], workshop, TOOLS)
     recipes = recipes_with(workshop, folder)
     workshop.obtain(engine_recipe(job_of(spec, target, precision), plain, recipes))
 
 
-def calibration_spec(folder: Path) -> Any:
+def calibration_spec(folder: Path, **settings: Any) -> Any:
     from pipeline.manifest.types import Calibration, Location
 
     (folder / "cal.npy").write_bytes(b"data")
-    return Calibration(data=folder / "cal.npy", location=Location("m.yaml", 1, 1))
+    data = None if "table" in settings else folder / "cal.npy"
+    return Calibration(data=data, **settings, location=Location("m.yaml", 1, 1))
+
+
+def given_table(folder: Path) -> Path:
+    path = folder / "team.table"
+    path.write_text("TRT-8401-EntropyCalibration2\nimage: 3c010a14\n")
+    return path
 
 
 def recipes_with(workshop: Any, folder: Path, gpus: tuple[GpuDevice, ...] = (GPU,)) -> Recipes:
@@ -106,6 +125,71 @@ def test_implicit_int8_gives_it_the_plain_model_and_the_table(tmp_path: Path) ->
     obtain(tmp_path, children, H200, Precision.INT8, BuildSettings(int8="implicit"))
     assert children.requests["prepare"]["precision"] == "fp32"
     assert children.requests["build"]["calibration_table"].endswith("t.table")
+
+
+@pytest.mark.parametrize("method", ["entropy", "minmax", "legacy"])
+def test_implicit_int8_is_calibrated_by_tensorrt_itself(tmp_path: Path, method: str) -> None:
+    children, build = Children(), BuildSettings(int8="implicit", tactic_sources=("jit-convolutions",))
+    obtain(tmp_path, children, H200, Precision.INT8, build, method=CalibrationMethod(method))
+    assert "calibrate" not in children.requests
+    asked = children.requests["calibrate-native"]
+    assert (asked["runtime"], asked["method"], asked["batch_size"]) == ("tensorrt", method, 8)
+    assert (asked["tactic_sources"], asked["plugins"]) == (["jit-convolutions"], [])
+
+
+def test_percentile_is_onnxruntimes_work_on_both_roads(tmp_path: Path) -> None:
+    children = Children()
+    obtain(
+        tmp_path,
+        children,
+        H200,
+        Precision.INT8,
+        BuildSettings(int8="implicit"),
+        method=CalibrationMethod.PERCENTILE,
+    )
+    assert "calibrate-native" not in children.requests
+    assert children.requests["build"]["calibration_table"].endswith("t.table")
+
+
+def test_the_teams_table_is_handed_to_the_builder_and_nothing_is_calibrated(tmp_path: Path) -> None:
+    children, table = Children(), given_table(tmp_path)
+    obtain(tmp_path, children, H200, Precision.INT8, BuildSettings(int8="implicit"), table=table)
+    assert not {"calibrate", "calibrate-native"} & children.requests.keys()
+    assert children.requests["build"]["calibration_table"] == str(table)
+
+
+def test_the_teams_table_decides_the_qdq_nodes_and_must_be_whole(tmp_path: Path) -> None:
+    children, table = Children(), given_table(tmp_path)
+    obtain(tmp_path, children, SM_89, Precision.INT8, table=table)
+    assert not {"calibrate", "calibrate-native"} & children.requests.keys()
+    assert (children.requests["prepare"]["table"], children.requests["prepare"]["table_is_given"]) == (str(table), True)
+
+
+def test_one_native_table_serves_every_gpu_of_one_tensorrt(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"model")
+    build = BuildSettings(int8="implicit")
+    workshop = workshop_with(Children(), tmp_path)
+    (model,) = survey_models(
+        [model_spec(tmp_path, build=build, calibration=calibration_spec(tmp_path))], workshop, TOOLS
+    )
+    other = GpuDevice(
+        uuid="GPU-2", name="NVIDIA L4", compute_capability=(8, 9), memory_bytes=1, driver="570.1", cuda="12.8"
+    )
+    here, there = (recipes_with(workshop, tmp_path, (gpu,)) for gpu in (GPU, other))
+    newer = replace(here, runtimes={"tensorrt": "10.13.3"})
+    keys = [each.native_calibration(model, each.gpus).key for each in (here, there, newer)]
+    assert keys[0] == keys[1]
+    assert [str(difference) for difference in keys[2].differences(keys[0])] == ["calibration.tensorrt 8.6.0 -> 10.13.3"]
+
+
+def test_implicit_int8_needs_a_tensorrt_that_calibrates(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"model")
+    spec = model_spec(tmp_path, build=BuildSettings(int8="implicit"), calibration=calibration_spec(tmp_path))
+    recipes = replace(recipes_with(workshop_with(Children(), tmp_path), tmp_path), runtimes={"tensorrt": "11.0.0"})
+    assert "up to 10, since later versions have no `int8: implicit`" in missing_for(
+        job_of(spec, H200, Precision.INT8), recipes
+    )
+    assert missing_for(job_of(spec, H200, Precision.FP16), recipes) == ""
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.digest import digest_from_bytes
 from pipeline.errors import ManifestError, ModelError
-from pipeline.manifest.types import BuildSettings
+from pipeline.manifest.types import BuildSettings, Calibration, Location
 from pipeline.precision import Precision
 from pipeline.survey import survey_models
 from tests.support.specs import model_spec
@@ -102,3 +102,29 @@ def test_what_is_wrong_with_several_models_is_told_at_once(folder: Path) -> None
     with pytest.raises(ModelError) as caught:
         survey_models(specs, workshop_with(Inspector(), folder), TOOLS)
     assert all(name in str(caught.value) for name in names)
+
+
+def calibrated_by(folder: Path, text: str) -> Any:
+    (folder / "team.table").write_text(text)
+    calibration = Calibration(table=folder / "team.table", location=Location("m.yaml", 1, 1))
+    return model_spec(folder, calibration=calibration)
+
+
+def test_the_teams_table_is_part_of_the_keys_by_its_bytes(folder: Path) -> None:
+    text = "TRT-8401-EntropyCalibration2\nimage: 3c010a14\n"
+    (model,) = survey_models([calibrated_by(folder, text)], workshop_with(Inspector(), folder), TOOLS)
+    assert model.calibration == {"calibration.table": str(digest_from_bytes(text.encode()))}
+    assert model.unchanged()
+    (folder / "team.table").write_text(text.replace("image", "other"))
+    assert not model.unchanged()
+
+
+def test_a_damaged_table_is_told_with_its_lines(folder: Path) -> None:
+    text = "TRT-8401-EntropyCalibration2\nimage: 3c010a1\nimage: 3c010a14\nx: ffc00000\n"
+    with pytest.raises(ModelError) as error:
+        survey_models([calibrated_by(folder, text)], workshop_with(Inspector(), folder), TOOLS)
+    assert error.value.where.endswith("team.table")
+    assert error.value.why == (
+        "line 2: has 7 of a scale's 8 hexadecimal digits; line 3: names 'image' again, after line 2;"
+        " line 4: the scale of 'x' is nan"
+    )

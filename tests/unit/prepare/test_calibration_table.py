@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import struct
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,17 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ModelError
 from pipeline.manifest.types import CalibrationMethod
-from pipeline.prepare.calibration_table import CalibrationTable, parse_table, table_from_amax
+from pipeline.prepare.calibration_table import (
+    CalibrationTable,
+    parse_table,
+    read_table,
+    table_from_amax,
+    table_from_tensorrt,
+)
+from tests.support.recorded_tensorrt import REAL_TABLE
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _HEADER = "TRT-100000-EntropyCalibration2"
 
@@ -94,6 +105,77 @@ def test_a_damaged_text_is_refused(text: str) -> None:
 def test_a_range_that_gives_no_usable_scale_is_refused(amax: float) -> None:
     with pytest.raises(ModelError, match="calibration table is damaged"):
         table_from_amax(CalibrationMethod.MINMAX, {"x": amax})
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "line 1: '' is no header such as 'TRT-8600-EntropyCalibration2'; line 1: is cut off"),
+        (f"{_HEADER}\n", "it has no entry"),
+        (f"{_HEADER}\nx: 00000000\n", "it has no entry"),
+        (f"{_HEADER}\na: 3f800000\nx: 7fc00000\n", "line 3: the scale of 'x' is nan"),
+        (f"{_HEADER}\nx: 7f800000\n", "line 2: the scale of 'x' is inf"),
+        (f"{_HEADER}\nx: bf800000\n", "line 2: the scale of 'x' is -1.0"),
+        (f"{_HEADER}\nx: 80000000\n", "line 2: the scale of 'x' is -0.0"),
+        (f"{_HEADER}\nx: 3f8000\n", "line 2: has 6 of a scale's 8 hexadecimal digits"),
+        (f"{_HEADER}\nx: 0.0078\n", "line 2: 'x: 0.0078' is no entry such as 'tensor: 3c010204'"),
+        (f"{_HEADER}\nx: 3f800000\ny: 3f800000\nx: 3f800000\n", "line 4: names 'x' again, after line 2"),
+        ("TRT-8XXX-EntropyCalibration2\nx: 3f800000\n", "line 1: 'TRT-8XXX-EntropyCalibration2' is no header"),
+        (f"{_HEADER}\nx: 3f800000", "line 2: is cut off"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(text: str, told: str) -> None:
+    with pytest.raises(ModelError) as error:
+        parse_table(text)
+    assert error.value.why.startswith(told)
+
+
+def test_a_long_list_of_faults_is_cut() -> None:
+    with pytest.raises(ModelError, match="and 5 more"):
+        parse_table(f"{_HEADER}\n" + "".join(f"x{n}: 7fc00000\n" for n in range(15)))
+
+
+def test_tensors_that_were_always_zero_are_kept_apart() -> None:
+    table = parse_table(f"{_HEADER}\nx: 3f800000\ny: 00000000\nz: 0\n")
+    assert (dict(table.scales), table.zeros) == ({"x": 1.0}, frozenset({"y", "z"}))
+    assert str(table) == f"{_HEADER}\nx: 3f800000\ny: 00000000\nz: 00000000\n"
+    assert table.text_for_tensorrt((8, 6, 0)) == "TRT-8600-EntropyCalibration2\nx: 3f800000\n"
+
+
+def test_a_legacy_table_is_handed_over_under_the_default_calibrator() -> None:
+    table = parse_table("TRT-8600-LegacyCalibration\nx: 3f800000\n")
+    assert table.text_for_tensorrt((8, 6, 0)).startswith("TRT-8600-EntropyCalibration2\n")
+
+
+def test_what_tensorrt_wrote_is_read_with_its_short_digits_and_without_what_is_not_finite() -> None:
+    table, not_finite = table_from_tensorrt("TRT-8600-EntropyCalibration2\nx: 3f800000\ny: 800000\nz: 7f800000\n")
+    assert dict(table.scales) == {"x": 1.0, "y": 2.0**-126}
+    assert not_finite == ("z",)
+
+
+def test_what_tensorrt_wrote_is_refused_where_it_is_no_table() -> None:
+    with pytest.raises(ModelError, match="line 2: 'what' is no entry"):
+        table_from_tensorrt("TRT-8600-EntropyCalibration2\nwhat\n")
+
+
+def test_the_real_table_of_tensorrt_is_read() -> None:
+    table = read_table(REAL_TABLE)
+    assert (table.header, len(table.scales)) == ("TRT-8600-EntropyCalibration2", 22)
+    assert table.scales["image"] * 127 == pytest.approx(1.0, rel=1e-3)
+
+
+def test_a_file_that_is_no_text_is_refused_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "t").write_bytes(b"TRT-8600-EntropyCalibration2\n\xff\n")
+    with pytest.raises(ModelError, match="byte 29 is not UTF-8") as error:
+        read_table(tmp_path / "t")
+    assert error.value.where == str(tmp_path / "t")
+
+
+def test_a_file_beyond_all_tables_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "t").open("wb") as file:
+        file.truncate((64 << 20) + 1)
+    with pytest.raises(ModelError, match="larger than 64 MiB"):
+        read_table(tmp_path / "t")
 
 
 def test_a_table_cannot_be_changed() -> None:

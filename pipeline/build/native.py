@@ -1,0 +1,68 @@
+"""What a child needs of full TensorRT 8.6, 10.x or 11.x: a logger, a builder, and parsers into networks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline.build.builder_log import BuilderLog
+from pipeline.build.tensorrt_settings import lacking
+from pipeline.cuda import require_gpu
+from pipeline.errors import BuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+LAST_WEAK = 10
+"""The last major version that builds weakly typed networks, and has calibrators."""
+
+
+class NativeTensorRT:
+    """The objects that one child needs. The GPU is asked for first: without one, TensorRT 8.6 dies of a signal."""
+
+    def __init__(self) -> None:
+        require_gpu()
+        import tensorrt as trt
+
+        self.trt: Any = trt
+        self.major = int(trt.__version__.split(".")[0])
+        self.log = log = BuilderLog()
+
+        class Logger(trt.ILogger):  # type: ignore[misc]
+            def __init__(self) -> None:
+                trt.ILogger.__init__(self)
+
+            def log(self, severity: Any, message: str) -> None:
+                if severity != trt.ILogger.VERBOSE:
+                    log.take(severity.name, message)
+
+        self.logger = Logger()
+        self.builder = trt.Builder(self.logger)
+        self.network: Any = None
+
+    def new_parser(self, typing: str) -> Any:
+        """A parser into a new ``network`` with the flags of this version."""
+        flags, known = 0, self.trt.NetworkDefinitionCreationFlag
+        if self.major < 10:
+            flags |= 1 << int(known.EXPLICIT_BATCH)
+        if typing == "strong":
+            if not hasattr(known, "STRONGLY_TYPED"):
+                raise lacking(self.trt, "strongly typed networks", "10.0")
+            flags |= 1 << int(known.STRONGLY_TYPED)
+        elif self.major > LAST_WEAK:
+            raise BuildError(
+                f"TensorRT {self.trt.__version__} builds strongly typed networks only", fix="remove `build.typing`"
+            )
+        self.network = self.builder.create_network(flags)
+        return self.trt.OnnxParser(self.network, self.logger)
+
+    def load_plugins(self, paths: Iterable[Path]) -> None:
+        """TensorRT's own plugins and the libraries ``paths``. Raises ``BuildError``."""
+        self.trt.init_libnvinfer_plugins(self.logger, "")
+        for path in paths:
+            if self.trt.get_plugin_registry().load_library(str(path)) is None:
+                raise BuildError(
+                    f"the plugin library {path.name} could not be loaded",
+                    why=self.log.diagnosis().why,
+                    fix="build it for this TensorRT and CUDA version",
+                )
