@@ -56,6 +56,10 @@ def main_inner(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         cache_required=getattr(options, "cache_required", False),
     )
     command: str = options.command
+    if command == "calibration":
+        from pipeline.calibration_command import run_calibration_diff
+
+        return run_calibration_diff(options)
     if command == "cache":
         from pipeline.cache_command import run_cache_command
 
@@ -121,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     inspect.add_argument("engines", nargs="+", type=Path, metavar="ENGINE", help="an engine, or its .layers.json")
     inspect.add_argument("--profile", action="store_true", help="load the engine and time its layers anew")
+    _add_calibration(commands)
     doctor = _command(commands, "doctor", "say what this machine can build, and what is missing", "doctor --json")
     _add_cache_option(doctor)
     return parser
@@ -134,9 +139,21 @@ def _command(commands: Any, name: str, text: str, example: str) -> argparse.Argu
         epilog=f"example: entrypoint.py {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    if name != "cache":
+    if name not in ("cache", "calibration"):
         command.add_argument("--json", action="store_true", help="print JSON for a program to read")
     return command
+
+
+def _add_calibration(commands: Any) -> None:
+    tables = "before.table after.table"
+    calibration = _command(commands, "calibration", "look at calibration tables", f"calibration diff {tables}")
+    actions = calibration.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=_Parser)
+    diff = _command(actions, "diff", "say which INT8 ranges moved, and how far", f"calibration diff {tables}")
+    diff.add_argument("before", metavar="TABLE", help="a table in TensorRT's text form")
+    diff.add_argument("after", metavar="TABLE", help="the table to compare with it")
+    which = diff.add_mutually_exclusive_group()
+    which.add_argument("--most", type=int, default=20, metavar="N", help="show so many tensors (default 20)")
+    which.add_argument("--all", action="store_true", help="show every tensor")
 
 
 def _add_cache_option(command: argparse.ArgumentParser) -> None:

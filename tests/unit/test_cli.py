@@ -5,10 +5,12 @@ import pytest
 from pipeline.cli import main, main_inner
 from pipeline.errors import SettingsError
 
-COMMANDS = ["validate", "plan", "run", "cache", "doctor"]
+COMMANDS = ["validate", "plan", "run", "cache", "calibration", "doctor"]
 
 
-@pytest.mark.parametrize("words", [[], *([command] for command in COMMANDS), ["cache", "prune"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [[], *([command] for command in COMMANDS), ["cache", "prune"], ["calibration", "diff"]], ids=" ".join
+)
 def test_help_shows_an_example(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main([*words, "--help"], {})
