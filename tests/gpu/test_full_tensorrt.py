@@ -2,65 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from pipeline.devices import installed_gpus
+from tests.support.gpu_runs import BENCHMARK, PRECISIONS, run
 
-ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "examples/digits"
-PRECISIONS = ("fp32", "tf32", "fp16", "int8", "int8-fp16")
-MANIFEST = """
-version: 1
-models:
-  - name: digits
-    onnx: model.onnx
-    profiles:
-      - image: {{min: [1, 1, 8, 8], opt: [8, 1, 8, 8], max: [32, 1, 8, 8]}}
-    targets: [{{compute_capability: "{capability}"}}]
-    precisions: [{precisions}]
-    calibration: {{data: calibration.npz}}
-    build:
-      optimization_level: 1
-      int8: {int8}
-      tactic_sources: [edge-mask-convolutions, jit-convolutions]
-      profiling_verbosity: detailed
-    accuracy: {{data: evaluation.npz, labels: evaluation-labels.npy, tolerances: {{top1-drop: 1.0, cosine: {cosine}}}}}
-"""
-
-
-def capability() -> str:
-    major, minor = installed_gpus()[0].compute_capability
-    return f"{major}.{minor}"
-
-
-def run(folder: Path, *, int8: str = "explicit", cosine: float = 0.95, only: str = "*") -> dict[str, Any]:
-    """Run the main job in ``folder``; the report, with ``returncode`` added."""
-    text = MANIFEST.format(capability=capability(), precisions=", ".join(PRECISIONS), int8=int8, cosine=cosine)
-    shutil.copytree(EXAMPLE, folder / "digits", dirs_exist_ok=True)
-    (folder / "digits/gpu.yaml").write_text(text)
-    command = [sys.executable, str(ROOT / "entrypoint.py"), "run", "--manifest", "digits/gpu.yaml", "--only", only]
-    result = subprocess.run(
-        command, cwd=folder, env=dict(os.environ), capture_output=True, text=True, check=False, timeout=280
-    )
-    assert "Traceback" not in result.stderr, result.stderr
-    print(result.stdout, result.stderr)
-    report: dict[str, Any] = json.loads((folder / "engines/report.json").read_text())
-    return report | {"returncode": result.returncode}
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """A folder in which every precision was built once."""
-    folder = tmp_path_factory.mktemp("built")
-    return folder, run(folder)
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_every_precision_is_built_and_is_accurate_on_the_gpu_itself(built: tuple[Path, dict[str, Any]]) -> None:
@@ -75,9 +23,10 @@ def test_every_precision_is_built_and_is_accurate_on_the_gpu_itself(built: tuple
 
 def test_a_second_run_builds_and_runs_nothing(built: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = built
-    report = run(folder)
+    report = run(folder, more=BENCHMARK)
     assert {job["status"] for job in report["jobs"]} == {"cached"}
     assert all(job["accuracy"]["subject"] == "engine" for job in report["jobs"])
+    assert report["elapsed_s"] < 5
 
 
 def test_the_timing_cache_is_kept_and_loaded_without_complaint(built: tuple[Path, dict[str, Any]]) -> None:

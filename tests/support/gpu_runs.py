@@ -1,0 +1,97 @@
+"""Runs of the main job on a GPU with full TensorRT, on examples/digits."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from pipeline.devices import installed_gpus
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples/digits"
+PRECISIONS = ("fp32", "tf32", "fp16", "int8", "int8-fp16")
+MANIFEST = """
+version: 1
+models:
+  - name: digits
+    onnx: model.onnx
+    profiles:
+      - image: {{min: [1, 1, 8, 8], opt: [8, 1, 8, 8], max: [32, 1, 8, 8]}}
+    targets: [{{compute_capability: "{capability}"}}]
+    precisions: [{precisions}]
+    calibration: {{{calibration}}}
+    build:
+      optimization_level: 1
+      int8: {int8}
+      tactic_sources: [edge-mask-convolutions, jit-convolutions]
+      # The builder leaves a network as small as this one in FP32 where that is faster.
+      min_precision_share: {share}
+      {build}
+    accuracy: {{data: evaluation.npz, labels: evaluation-labels.npy, tolerances: {{top1-drop: 1.0, cosine: {cosine}}}}}
+    {more}
+"""
+
+BENCHMARK = """benchmark:
+      duration_s: 1
+      warmup_s: 0.5
+      streams: 2
+      items: {per_inference: 8, unit: images}
+      originals: [onnxruntime]
+"""
+
+
+def run(
+    folder: Path,
+    *,
+    int8: str = "explicit",
+    method: str = "entropy",
+    calibration: str = "",
+    cosine: float = 0.95,
+    share: float = 0,
+    build: str = "",
+    more: str = "",
+    only: str = "*",
+) -> dict[str, Any]:
+    """Run the main job in ``folder``; the report, with ``returncode`` added."""
+    text = MANIFEST.format(
+        capability=capability(),
+        precisions=", ".join(PRECISIONS),
+        int8=int8,
+        calibration=calibration or f"data: calibration.npz, method: {method}",
+        cosine=cosine,
+        share=share,
+        build=build,
+        more=more,
+    )
+    shutil.copytree(EXAMPLE, folder / "digits", dirs_exist_ok=True)
+    (folder / "digits/gpu.yaml").write_text(text)
+    result = entrypoint(folder, "run", "--manifest", "digits/gpu.yaml", "--only", only)
+    print(result.stdout, result.stderr)
+    report: dict[str, Any] = json.loads((folder / "engines/report.json").read_text())
+    return report | {"returncode": result.returncode}
+
+
+def entrypoint(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run one command in ``folder``; none may leave a traceback."""
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "entrypoint.py"), *arguments],
+        cwd=folder,
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert "Traceback" not in result.stderr, result.stderr
+    return result
+
+
+def capability() -> str:
+    """The compute capability of the first GPU, such as ``9.0``."""
+    major, minor = installed_gpus()[0].compute_capability
+    return f"{major}.{minor}"
