@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.prepare.calibration_drift import drift_between
-from pipeline.prepare.calibration_table import CalibrationTable, parse_table
-from tests.support.recorded_tensorrt import REAL_TABLE
+from pipeline.prepare.calibration_table import CalibrationTable, parse_table, read_table
+from tests.support.recorded_tensorrt import FIXTURES, REAL_TABLE
 
 _SCALES = st.dictionaries(st.sampled_from("abcdef"), st.floats(2.0**-20, 2.0**20, width=32), min_size=1, max_size=6)
 
@@ -53,3 +53,11 @@ def test_the_way_back_is_as_far(before: dict[str, float], after: dict[str, float
 def test_the_version_in_the_header_is_no_drift() -> None:
     real = parse_table(REAL_TABLE.read_text())
     assert drift_between(real, parse_table(real.text_for_tensorrt((10, 13, 3)))).same == 22
+
+
+def test_the_real_entropy_tables_of_onnxruntime_and_tensorrt_are_near() -> None:
+    ours = read_table(FIXTURES / "digits-onnxruntime-entropy.table")
+    drift = drift_between(ours, read_table(REAL_TABLE))
+    assert (len(drift.moved), drift.gone, len(drift.new)) == (18, (), 4)
+    assert drift.largest_factor == pytest.approx(1.2703, abs=1e-4)
+    assert drift.median_factor == pytest.approx(1.0414, abs=1e-4)
