@@ -1,9 +1,10 @@
 """The task ``calibrate-native``: TensorRT's own calibrators, 8.6 to 10.x, fed with the calibration data.
 
-TensorRT calibrates only as part of a build. The build around it is made as cheap as it gets: optimization level 0, no
-flag but INT8, one profile of the batch's shape; its engine is thrown away. What comes of it, the table, depends on
-model, data, method and TensorRT version, and is used for every precision, profile and GPU. TensorRT documents tables as
-portable between GPUs where calibration comes before layer fusion, so the legacy calibrator is asked for that too.
+TensorRT calibrates only as part of a build. The build around it is made as cheap as it gets: optimization level 0 where
+the network can be run so, no flag but INT8, one profile of the batch's shape; its engine is thrown away. What comes of
+it, the table, depends on model, data, method and TensorRT version, and is used for every precision, profile and GPU.
+TensorRT documents tables as portable between GPUs where calibration comes before layer fusion, so the legacy calibrator
+is asked for that too.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ TABLE_FILE = "calibration.table"
 RANGES_FILE = "calibration.json"
 _PRODUCT = "TensorRT"
 _PHASE = "Calibration batches"
+_LEVELS = (0, 3)
+"""Optimization levels to try: 0 is quickest, and leaves out kernels without which some networks cannot run at all."""
 _DTYPES = {"FLOAT": "float32", "HALF": "float16", "INT32": "int32", "INT64": "int64", "BOOL": "bool", "INT8": "int8",
            "UINT8": "uint8"}  # fmt: skip
 _EXPLICIT = "use `int8: explicit`, which calibrates with ONNX Runtime"
@@ -136,8 +139,6 @@ def _calibrated(
     config = native.builder.create_builder_config()
     set_flag(_PRODUCT, config, trt.BuilderFlag.TF32, wanted=False)
     set_flag(_PRODUCT, config, trt.BuilderFlag.INT8, wanted=True)
-    config.builder_optimization_level = 0
-    confirm(_PRODUCT, "optimization level 0", 0, config.builder_optimization_level)
     if request["tactic_sources"] is not None:
         set_tactic_sources(trt, config, request["tactic_sources"])
     if method is CalibrationMethod.LEGACY:
@@ -145,7 +146,13 @@ def _calibrated(
     _set_profiles(native, config, forms)
     config.int8_calibrator = calibrator
     native.log.refuse_errors("TensorRT does not take the settings of a calibration")
-    plan = native.builder.build_serialized_network(network, config)
+    plan = None
+    for level in _LEVELS:
+        config.builder_optimization_level = level
+        confirm(_PRODUCT, f"optimization level {level}", level, config.builder_optimization_level)
+        plan = native.builder.build_serialized_network(network, config)
+        if feed.given or feed.failure is not None:
+            break
     if feed.failure is not None:
         raise _failure(feed.failure)
     if not feed.finished or feed.given != total or calibrator.table is None:

@@ -110,6 +110,8 @@ class Builder:
     table: str
     plan: bytes | None = b"plan"
     asks_at_most: int = 1000
+    least_level: int = 0
+    levels: list[int] = field(default_factory=list)
     configs: list[Config] = field(default_factory=list)
     batches: list[list[int]] = field(default_factory=list)
 
@@ -124,7 +126,8 @@ class Builder:
         calibrator = config.int8_calibrator
         names = [network.get_input(number).name for number in range(network.num_inputs)]
         assert calibrator.read_calibration_cache() is None
-        for _ in range(self.asks_at_most):
+        self.levels.append(config.builder_optimization_level)
+        for _ in range(self.asks_at_most if config.builder_optimization_level >= self.least_level else 0):
             addresses = calibrator.get_batch(names)
             if addresses is None:
                 break

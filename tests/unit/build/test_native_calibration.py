@@ -79,8 +79,24 @@ def test_the_table_and_its_description_are_written(bench: Bench) -> None:
 def test_the_build_around_it_is_the_cheapest(bench: Bench) -> None:
     bench.run()
     (config,) = bench.builder.configs
-    assert config.builder_optimization_level == 0
+    assert bench.builder.levels == [0]
     assert config.flags == {TRT.BuilderFlag.INT8}
+
+
+def test_a_network_that_cannot_run_at_the_lowest_level_is_calibrated_at_the_default_one(bench: Bench) -> None:
+    bench.builder.least_level = 1
+    assert bench.run()["batches"] == 3
+    assert bench.builder.levels == [0, 3]
+
+
+def test_a_failure_of_the_data_is_not_tried_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def upload(self: Any, name: str, values: Any) -> int:
+        raise BuildError("no memory")
+
+    monkeypatch.setattr(native_calibration._DeviceInputs, "upload", upload)
+    with pytest.raises(BuildError, match="no memory"):
+        bench.run()
+    assert bench.builder.levels == [0]
 
 
 def test_dynamic_shapes_are_calibrated_with_the_batchs_own(bench: Bench) -> None:
