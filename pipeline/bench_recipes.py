@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _START_S = 300.0
 """What loading may take beside the seconds that the manifest asks for."""
-_PHASES = 6
+_PHASES = 10
 """Warm-ups and timed phases of one benchmark, each at most as long as the manifest's seconds, or a warm-up's most."""
 _LONGEST_WARMUP_S = 15.0
 

@@ -41,3 +41,13 @@ def call(name: str, *arguments: Any) -> Any:
             fix="use a smaller largest profile or batch, or free the GPU" if full else "the log has the details",
         )
     return values[0] if len(values) == 1 else tuple(values) or None
+
+
+def free_memory_text() -> str:
+    """Such as ``0.3 of 139.8 GiB of GPU memory are free``, whatever else fails."""
+    from cuda.bindings import runtime as cudart
+
+    status, free, total = cudart.cudaMemGetInfo()
+    if status != cudart.cudaError_t.cudaSuccess:
+        return f"CUDA does not tell how much GPU memory is free: {status.name}"
+    return f"{free / (1 << 30):.1f} of {total / (1 << 30):.1f} GiB of GPU memory are free"

@@ -46,7 +46,7 @@ def _measurement(request: dict[str, Any], subject: str, timed: Timed) -> Measure
         version=timed.version,
         precision=timed.precision,
         shapes={name: tuple(shape) for name, shape in request["shapes"].items()},
-        cuda_graph=False,
+        cuda_graph=timed.cuda_graph,
         compute=distribution_from_ms(timed.samples_ms),
         inferences_per_s=len(timed.samples_ms) / timed.wall_s,
         items_per_inference=items.get("per_inference"),

@@ -29,7 +29,7 @@ _OURS = ("LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME")
 def time_pytorch(
     request: Mapping[str, Any], inputs: Mapping[str, npt.NDArray[Any]], watch: GpuWatch, folder: Path
 ) -> tuple[Timed, ...]:
-    """Eager inference in FP32 and in FP16, by CUDA events, or by the host's clock where torch finds no GPU.
+    """Inference in FP32 and in FP16, eager and from a CUDA graph, by CUDA events, or by the host's clock where torch finds no GPU.
 
     Raises ``ModelError`` where the interpreter, torch or the model fails.
     """
@@ -61,6 +61,7 @@ def time_pytorch(
             device=answer["device"],
             version=answer["version"],
             precision=_PRECISIONS[each["dtype"]],
+            cuda_graph=each["cuda_graph"],
             peak_memory_bytes=each["peak_memory_bytes"],
             gpu=watch.state,
         )

@@ -20,6 +20,7 @@ class Timed:
     device: str
     version: str
     precision: str
+    cuda_graph: bool = False
     peak_memory_bytes: int | None = None
     gpu: GpuState | None = None
     warnings: tuple[str, ...] = ()

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.build.builder_log import BuilderLog
 from pipeline.build.tensorrt_settings import lacking
-from pipeline.cuda import require_gpu
-from pipeline.errors import BuildError
+from pipeline.cuda import free_memory_text, require_gpu
+from pipeline.errors import BuildError, DeviceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,8 +37,20 @@ class NativeTensorRT:
                     log.take(severity.name, message)
 
         self.logger = Logger()
-        self.builder = trt.Builder(self.logger)
+        self.builder = self._new_builder()
         self.network: Any = None
+
+    def _new_builder(self) -> Any:
+        try:
+            return self.trt.Builder(self.logger)
+        except TypeError as error:
+            # What pybind11 makes of a builder that could not be created, such as on a GPU without free memory.
+            why = self.log.diagnosis().why or f"TensorRT gave no reason; {free_memory_text()}"
+            raise DeviceError(
+                "TensorRT cannot start on this GPU",
+                why=why,
+                fix="free the GPU's memory (`nvidia-smi` lists what uses it), and see that the driver fits TensorRT",
+            ) from error
 
     def new_parser(self, typing: str) -> Any:
         """A parser into a new ``network`` with the flags of this version."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.build.plan_header import read_plan_header
 from pipeline.cuda import call, require_gpu
 from pipeline.errors import BuildError, ModelError
 
@@ -52,7 +53,7 @@ class Engine:
         self._logger = Logger()
         trt.init_libnvinfer_plugins(self._logger, "")
         self._runtime = trt.Runtime(self._logger)
-        self.engine: Any = beside.engine if beside else self._runtime.deserialize_cuda_engine(path.read_bytes())
+        self.engine: Any = beside.engine if beside else self._loaded(path)
         if self.engine is None:
             raise BuildError(
                 "the engine cannot be loaded here",
@@ -72,6 +73,11 @@ class Engine:
         self.input_names = [name for name in names if is_input[name]]
         self.output_names = [name for name in names if not is_input[name]]
         self._buffers: dict[str, tuple[int, int]] = {}
+
+    def _loaded(self, path: Path) -> Any:
+        plan = path.read_bytes()
+        _refuse_other_version(plan, self.trt.__version__)
+        return self._runtime.deserialize_cuda_engine(plan)
 
     def dtype(self, name: str) -> np.dtype[Any]:
         """The numpy type of an input or output. Raises ``ModelError`` for types that numpy lacks."""
@@ -156,6 +162,20 @@ class Engine:
             pointer = int(call("cudaMalloc", max(size_bytes, 1)))
             self._buffers[name] = (pointer, size_bytes)
         return pointer
+
+
+def _refuse_other_version(plan: bytes, version: str) -> None:
+    """Raise ``BuildError`` for a plan of another TensorRT: 8.6.0 was seen to load one whose header names version 9."""
+    try:
+        built = read_plan_header(plan).version.split(".")[:2]
+    except ValueError as error:
+        raise BuildError("the engine cannot be loaded here", why=str(error), fix="name a TensorRT engine") from error
+    if built != version.split(".")[:2]:
+        raise BuildError(
+            "the engine cannot be loaded here",
+            why=f"it was built with TensorRT {'.'.join(built)}, and this is {version}",
+            fix="build it with this TensorRT version on this kind of GPU",
+        )
 
 
 def _nbytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:

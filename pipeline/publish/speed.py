@@ -108,5 +108,5 @@ def _per_second_text(engine: Measurement) -> str:
 
 
 def _name(original: Measurement) -> str:
-    where = " (CPU)" if original.device == "CPU" else ""
+    where = " (CPU)" if original.device == "CPU" else " (CUDA graph)" if original.cuda_graph else ""
     return f"{_FRAMEWORKS[original.subject]} {original.precision}{where}"

@@ -75,6 +75,8 @@ def test_the_median_agrees_with_an_independent_timer(built: Built) -> None:
 
 def test_a_latency_budget_that_is_missed_fails_the_job(built: Built) -> None:
     folder, _ = built
-    report = run(folder, more="benchmark: {duration_s: 0.5}\n    budgets: {latency_ms: 0.000001}", only="*/fp32")
+    report = run(
+        folder, more="benchmark: {duration_s: 0.5}\n    budgets: {latency_ms: 0.000001}", only="*/fp32", out="refused"
+    )
     assert report["returncode"] == 8
     assert "the budget is 1e-06 ms" in report["jobs"][0]["failure"]["why"]

@@ -46,7 +46,7 @@ def test_int8_from_the_calibration_table_is_built_and_accurate(tmp_path: Path) -
 
 def test_a_tolerance_that_the_engine_misses_fails_its_job(built: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = built
-    report = run(folder, cosine=0.9999999, only="*/int8")
+    report = run(folder, cosine=0.9999999, only="*/int8", out="refused")
     assert report["returncode"] == 7
     assert "missed by" in report["jobs"][0]["failure"]["why"]
 

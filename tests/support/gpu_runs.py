@@ -56,8 +56,12 @@ def run(
     build: str = "",
     more: str = "",
     only: str = "*",
+    out: str = "engines",
 ) -> dict[str, Any]:
-    """Run the main job in ``folder``; the report, with ``returncode`` added."""
+    """Run the main job in ``folder``; the report, with ``returncode`` added.
+
+    A run that is to fail has an ``out`` of its own: it removes what was delivered there before.
+    """
     text = MANIFEST.format(
         capability=capability(),
         precisions=", ".join(PRECISIONS),
@@ -70,9 +74,9 @@ def run(
     )
     shutil.copytree(EXAMPLE, folder / "digits", dirs_exist_ok=True)
     (folder / "digits/gpu.yaml").write_text(text)
-    result = entrypoint(folder, "run", "--manifest", "digits/gpu.yaml", "--only", only)
+    result = entrypoint(folder, "run", "--manifest", "digits/gpu.yaml", "--only", only, "--out", out)
     print(result.stdout, result.stderr)
-    report: dict[str, Any] = json.loads((folder / "engines/report.json").read_text())
+    report: dict[str, Any] = json.loads((folder / out / "report.json").read_text())
     return report | {"returncode": result.returncode}
 
 
