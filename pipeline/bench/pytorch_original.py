@@ -29,7 +29,7 @@ _OURS = ("LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME")
 def time_pytorch(
     request: Mapping[str, Any], inputs: Mapping[str, npt.NDArray[Any]], watch: GpuWatch, folder: Path
 ) -> tuple[Timed, ...]:
-    """Inference in FP32 and in FP16, eager and from a CUDA graph, by CUDA events, or by the host's clock where torch finds no GPU.
+    """Inference in FP32 and FP16, eager and from a CUDA graph, by events; by the host's clock where there is no GPU.
 
     Raises ``ModelError`` where the interpreter, torch or the model fails.
     """

@@ -45,10 +45,9 @@ class NativeTensorRT:
             return self.trt.Builder(self.logger)
         except TypeError as error:
             # What pybind11 makes of a builder that could not be created, such as on a GPU without free memory.
-            why = self.log.diagnosis().why or f"TensorRT gave no reason; {free_memory_text()}"
             raise DeviceError(
                 "TensorRT cannot start on this GPU",
-                why=why,
+                why=f"{self.log.diagnosis().why}; {free_memory_text()}",
                 fix="free the GPU's memory (`nvidia-smi` lists what uses it), and see that the driver fits TensorRT",
             ) from error
 
