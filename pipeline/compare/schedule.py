@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.compare.samples import Samples
 
 PROCESSES_PER_ROUND = 4
-LOOKS = (8, 14, 20)
+LOOKS = (8, 14, 24)
 """After how many rounds it is asked whether that is enough. From fewer than eight no bootstrap is honest."""
 
 
