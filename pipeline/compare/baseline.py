@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.compare.gates import Gate  # noqa: TC001  record_from_json reads the annotations
+from pipeline.compare.measured import samples_from_measurement
 from pipeline.compare.samples import Samples  # noqa: TC001
 from pipeline.digest import Digest  # noqa: TC001
 from pipeline.publish.record import RecordError, json_from_record, record_from_json
@@ -35,7 +36,10 @@ class RunName:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What was measured in one run; ``None`` where nothing was. ``build_s`` is of the last build, perhaps earlier."""
+    """What was measured in one run; ``None`` where nothing was. ``build_s`` is of the last build, perhaps earlier.
+
+    The latencies are the GPU's own time for one inference; the throughput is in inferences.
+    """
 
     engine_size_bytes: int
     build_s: float | None = None
@@ -78,29 +82,21 @@ class BaselineError(ValueError):
     """Something that is no baseline of a known format; the text is a phrase."""
 
 
-def baseline_from_job(
-    job: JobReport,
-    run: RunName,
-    gates: tuple[Gate, ...],
-    *,
-    gpu: str | None = None,
-    samples: Samples | None = None,
-    throughput_per_s: float | None = None,
-    memory_bytes: int | None = None,
-) -> JobBaseline | None:
+def baseline_from_job(job: JobReport, run: RunName, gates: tuple[Gate, ...]) -> JobBaseline | None:
     """The result of a job that has a fit engine, with no history but itself; ``None`` of any other job."""
     if job.engine is None or job.failure is not None:
         return None
     accuracy = job.accuracy
     cosines = [output.cosine_min for output in (accuracy.outputs if accuracy else ()) if output.exact_match is None]
     finite = [cosine for cosine in cosines if cosine is not None]
+    timed = job.speed.engine if job.speed else None
     figures = Figures(
         engine_size_bytes=job.engine.size_bytes,
         build_s=job.previous_build_s if job.build_s is None else job.build_s,
-        latency_p50_ms=samples.percentile_ms(50) if samples else None,
-        latency_p99_ms=samples.percentile_ms(99) if samples else None,
-        throughput_per_s=throughput_per_s,
-        memory_bytes=memory_bytes,
+        latency_p50_ms=timed.compute.p50_ms if timed else None,
+        latency_p99_ms=timed.compute.p99_ms if timed else None,
+        throughput_per_s=timed.best_inferences_per_s if timed else None,
+        memory_bytes=timed.peak_memory_bytes if timed else None,
         top1_percent=accuracy.top1_candidate_percent if accuracy else None,
         cosine_min=min(finite) if finite and len(finite) == len(cosines) else None,
     )
@@ -109,9 +105,9 @@ def baseline_from_job(
         run=run,
         engine_key=job.engine.key,
         engine_digest=job.engine.digest,
-        gpu=gpu,
+        gpu=timed.device if timed else None,
         figures=figures,
-        samples=samples,
+        samples=samples_from_measurement(timed) if timed and timed.samples else None,
         gates=gates,
         history=(PastRun(run=run, figures=figures),),
     )

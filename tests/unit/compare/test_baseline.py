@@ -21,10 +21,10 @@ from pipeline.compare.baseline import (
     continued,
 )
 from pipeline.compare.samples import Samples
-from pipeline.publish.report import FailureReport, Status
+from pipeline.publish.report import FailureReport, SpeedReport, Status
 from tests.support.baselines import job_baseline, run_name
 from tests.support.goldens import GOLDENS
-from tests.support.reports import accuracy_report, engine_report, job_report
+from tests.support.reports import accuracy_report, engine_report, job_report, measurement
 
 SCHEMA: dict[str, Any] = json.loads((Path(__file__).parents[3] / "schemas/baseline.schema.json").read_text())
 
@@ -87,22 +87,29 @@ def test_what_is_no_object_of_a_version_is_refused(value: Any) -> None:
         baseline_from_json(value)
 
 
-def test_a_baseline_is_made_from_a_job_and_its_timings() -> None:
+def test_a_baseline_is_made_from_a_job() -> None:
     job = job_report(
-        "digits/h200/fp16", Status.BUILT, "", build_s=3.0, engine=engine_report(), accuracy=accuracy_report()
+        "digits/h200/fp16",
+        Status.BUILT,
+        "",
+        build_s=3.0,
+        engine=engine_report(),
+        accuracy=accuracy_report(),
+        speed=SpeedReport(engine=measurement(0.5)),
     )
-    samples = Samples(count=4, quantiles_ms=(1.0, 2.0, 3.0, 4.0))
-    baseline = baseline_from_job(job, run_name(), (), gpu="NVIDIA H200", samples=samples, throughput_per_s=9.0)
+    baseline = baseline_from_job(job, run_name(), ())
     assert baseline is not None
     assert baseline.figures == Figures(
         engine_size_bytes=1_300_000,
         build_s=3.0,
-        latency_p50_ms=2.5,
-        latency_p99_ms=4.0,
-        throughput_per_s=9.0,
+        latency_p50_ms=0.5,
+        latency_p99_ms=measurement(0.5).compute.p99_ms,
+        throughput_per_s=3000.0,
+        memory_bytes=8 << 20,
         top1_percent=98.61,
         cosine_min=0.99912,
     )
+    assert (baseline.gpu, baseline.samples) == ("NVIDIA H200", Samples(count=1, quantiles_ms=(0.5,)))
     assert [past.figures for past in baseline.history] == [baseline.figures]
 
 
