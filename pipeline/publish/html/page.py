@@ -1,0 +1,113 @@
+"""A report as one HTML page that needs nothing but itself.
+
+The page's policy (CSP) allows its own style and script alone, by their digests, and no request of any kind. All text is
+escaped by Jinja2, and names that others chose are cleaned of control characters before.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.publish.details import Details
+from pipeline.publish.escape import one_line, plain_lines
+from pipeline.publish.figures import (
+    build_time_text,
+    checked_as_text,
+    duration_text,
+    size_text,
+    status_text,
+    verdict_text,
+)
+from pipeline.publish.html import charts, scatter
+from pipeline.publish.html.table import COLUMNS, change_text, rows_of
+from pipeline.publish.report import Status
+from pipeline.publish.speed import circumstances_text, slower_than_wider_precision
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+    from pipeline.publish.report import Report
+
+_FOLDER = Path(__file__).parent
+_MOST_LAYERS = 40
+"""Layers that are listed of an engine: those that take longest, and how many others there are."""
+
+
+def html_from_report(report: Report, details: Details = Details()) -> str:  # noqa: B008  a frozen value
+    """The whole page, in HTML and ASCII-safe UTF-8. Ends with a newline."""
+    style, script = _asset("report.css"), _asset("report.js")
+    saved_s = sum(job.previous_build_s or 0.0 for job in report.with_status(Status.CACHED))
+    built_s = sum(job.build_s or 0.0 for job in report.jobs)
+    return _template().render(
+        report=report,
+        details=details,
+        style=style,
+        script=script,
+        policy=_policy(style, script),
+        columns=COLUMNS,
+        rows=rows_of(report, details),
+        charts=charts,
+        distributions=charts.distributions(report),
+        speed_ups=charts.speed_ups(report),
+        changes=charts.changes(details),
+        builds=charts.builds(report),
+        scatter=scatter.scatter(report),
+        scatter_size=(scatter.WIDTH, scatter.HEIGHT),
+        tiles=(
+            ("Jobs", str(len(report.jobs))),
+            ("Built", str(len(report.with_status(Status.BUILT)))),
+            ("From the cache", str(len(report.with_status(Status.CACHED)))),
+            ("Failed", str(len(report.with_status(Status.FAILED)))),
+            ("Spent on building", duration_text(built_s)),
+            ("Saved by the cache", duration_text(saved_s)),
+        ),
+        verdict=verdict_text(report),
+        reversed=slower_than_wider_precision(report),
+        circumstances=circumstances_text(report),
+        checked_as=checked_as_text(report),
+        most_layers=_MOST_LAYERS,
+    )
+
+
+def _policy(style: str, script: str) -> str:
+    """The content security policy; a digest in it allows exactly that text (CSP Level 3, 2.3.1)."""
+    return (
+        f"default-src 'none'; style-src {_source(style)}; script-src {_source(script)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _source(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@lru_cache(maxsize=4)
+def _asset(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=1)
+def _template() -> Template:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "line": one_line,
+        "lines": plain_lines,
+        "size": size_text,
+        "duration": duration_text,
+        "status": status_text,
+        "build_time": build_time_text,
+        "change": change_text,
+    }
+    return environment.get_template("report.html.jinja")

@@ -1,0 +1,112 @@
+"""Speed against accuracy: where each job's point goes, in the units of a view box."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.publish.report import JobReport, Report
+
+WIDTH, HEIGHT, _MARGIN = 400.0, 260.0, 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A job in the plot of speed against accuracy. ``shape`` is a number, one for each precision."""
+
+    job: str
+    x: float
+    y: float
+    shape: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A mark on an axis."""
+
+    place: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """Speed-up (across, logarithmic) against the accuracy that is lost (down)."""
+
+    points: tuple[Point, ...]
+    across: tuple[Tick, ...]
+    down: tuple[Tick, ...]
+    precisions: tuple[str, ...]
+    accuracy: str
+
+
+def scatter(report: Report) -> Scatter | None:
+    """Each job with a speed-up and an accuracy; ``None`` where there are fewer than two.
+
+    The speed-up is over the slowest original. Accuracy is Top-1 lost in percentage points where every job has labels,
+    else one minus the smallest cosine similarity.
+    """
+    jobs = [job for job in report.jobs if job.speed and job.speed.originals and job.accuracy]
+    top1 = all(_top1_lost(job) is not None for job in jobs)
+    lost = {job.id: _top1_lost(job) if top1 else _cosine_lost(job) for job in jobs}
+    found = [(job, _best_factor(job), loss) for job in jobs if (loss := lost[job.id]) is not None]
+    if len(found) < 2:
+        return None
+    precisions = tuple(dict.fromkeys(str(job.precision) for job, _, _ in found))
+    low, high = _padded([math.log10(factor) for _, factor, _ in found], 0.05)
+    least, most = _padded([loss for _, _, loss in found], 1e-6)
+
+    def across(factor: float) -> float:
+        return round(_MARGIN + (math.log10(factor) - low) / (high - low) * (WIDTH - 1.5 * _MARGIN), 1)
+
+    def down(loss: float) -> float:
+        return round(_MARGIN / 2 + (loss - least) / (most - least) * (HEIGHT - 1.5 * _MARGIN), 1)
+
+    points = tuple(
+        Point(
+            job.id,
+            across(factor),
+            down(loss),
+            precisions.index(str(job.precision)),
+            f"{job.id}: {factor:.2f}x, {loss:.4g} lost",
+        )
+        for job, factor, loss in found
+    )
+    return Scatter(
+        points=points,
+        across=tuple(Tick(across(10**place), f"{10**place:.3g}x") for place in _steps(low, high)),
+        down=tuple(Tick(down(place), f"{place:.3g}") for place in _steps(least, most)),
+        precisions=precisions,
+        accuracy="percentage points of Top-1 lost" if top1 else "one minus the smallest cosine similarity",
+    )
+
+
+def _best_factor(job: JobReport) -> float:
+    assert job.speed is not None  # noqa: S101  the caller selects the jobs that were timed
+    return max(job.speed.factor_over(original) for original in job.speed.originals)
+
+
+def _top1_lost(job: JobReport) -> float | None:
+    accuracy = job.accuracy
+    if accuracy is None or accuracy.top1_candidate_percent is None or accuracy.top1_reference_percent is None:
+        return None
+    return accuracy.top1_reference_percent - accuracy.top1_candidate_percent
+
+
+def _cosine_lost(job: JobReport) -> float | None:
+    cosines = [output.cosine_min for output in job.accuracy.outputs] if job.accuracy else []
+    finite = [cosine for cosine in cosines if cosine is not None]
+    return 1.0 - min(finite) if finite else None
+
+
+def _padded(values: Sequence[float], least: float) -> tuple[float, float]:
+    room = max((max(values) - min(values)) * 0.08, least)
+    return min(values) - room, max(values) + room
+
+
+def _steps(low: float, high: float) -> tuple[float, ...]:
+    return tuple(low + (high - low) * share for share in (0.0, 0.25, 0.5, 0.75, 1.0))
