@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 WIDTH = 1000.0
 """Of the view box of everything that is one row high; stretched to the page's width."""
 HEIGHT = 24.0
-LOWEST, HIGHEST = 0.8, 1.6
+LOWEST, HIGHEST = 0.9, 1.5
 """The latencies that a distribution shows, as multiples of the job's own median."""
 _BINS = 100
 

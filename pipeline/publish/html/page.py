@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from pipeline.publish.report import Report
 
 _FOLDER = Path(__file__).parent
+_MOST_OPEN = 40
+"""A chart of more rows is folded at first."""
 _MOST_LAYERS = 40
 """Layers that are listed of an engine: those that take longest, and how many others there are."""
 
@@ -70,6 +72,7 @@ def html_from_report(report: Report, details: Details = Details()) -> str:  # no
         circumstances=circumstances_text(report),
         checked_as=checked_as_text(report),
         most_layers=_MOST_LAYERS,
+        most_open=_MOST_OPEN,
     )
 
 

@@ -47,13 +47,14 @@ class Scatter:
 def scatter(report: Report) -> Scatter | None:
     """Each job with a speed-up and an accuracy; ``None`` where there are fewer than two.
 
-    The speed-up is over the slowest original. Accuracy is Top-1 lost in percentage points where every job has labels,
+    The speed-up is over the fastest original, which is the hardest to beat. Accuracy is Top-1 lost in percentage
+    points where every job has labels,
     else one minus the smallest cosine similarity.
     """
     jobs = [job for job in report.jobs if job.speed and job.speed.originals and job.accuracy]
     top1 = all(_top1_lost(job) is not None for job in jobs)
     lost = {job.id: _top1_lost(job) if top1 else _cosine_lost(job) for job in jobs}
-    found = [(job, _best_factor(job), loss) for job in jobs if (loss := lost[job.id]) is not None]
+    found = [(job, _factor(job), loss) for job in jobs if (loss := lost[job.id]) is not None]
     if len(found) < 2:
         return None
     precisions = tuple(dict.fromkeys(str(job.precision) for job, _, _ in found))
@@ -78,16 +79,16 @@ def scatter(report: Report) -> Scatter | None:
     )
     return Scatter(
         points=points,
-        across=tuple(Tick(across(10**place), f"{10**place:.3g}x") for place in _steps(low, high)),
-        down=tuple(Tick(down(place), f"{place:.3g}") for place in _steps(least, most)),
+        across=tuple(Tick(across(factor), f"{factor:.3g}x") for factor in _log_steps(10**low, 10**high)),
+        down=tuple(Tick(down(loss), f"{loss:.3g}") for loss in _steps(least, most)),
         precisions=precisions,
         accuracy="percentage points of Top-1 lost" if top1 else "one minus the smallest cosine similarity",
     )
 
 
-def _best_factor(job: JobReport) -> float:
+def _factor(job: JobReport) -> float:
     assert job.speed is not None  # noqa: S101  the caller selects the jobs that were timed
-    return max(job.speed.factor_over(original) for original in job.speed.originals)
+    return min(job.speed.factor_over(original) for original in job.speed.originals)
 
 
 def _top1_lost(job: JobReport) -> float | None:
@@ -109,4 +110,16 @@ def _padded(values: Sequence[float], least: float) -> tuple[float, float]:
 
 
 def _steps(low: float, high: float) -> tuple[float, ...]:
-    return tuple(low + (high - low) * share for share in (0.0, 0.25, 0.5, 0.75, 1.0))
+    """Three to eight round values between ``low`` and ``high``: multiples of 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10((high - low) / 3))
+    step = next(power * factor for factor in (5, 2, 1) if (high - low) / (power * factor) >= 3)
+    first = math.ceil(low / step)
+    return tuple(index * step for index in range(first, math.floor(high / step) + 1))
+
+
+def _log_steps(low: float, high: float) -> tuple[float, ...]:
+    """The values 1, 2 and 5 times a power of ten between ``low`` and ``high``; linear steps where few are."""
+    powers = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1)
+    found = tuple(factor * 10.0**power for power in powers for factor in (1, 2, 5))
+    inside = tuple(value for value in found if low <= value <= high)
+    return inside if len(inside) >= 3 else _steps(low, high)

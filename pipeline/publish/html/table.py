@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.compare.change import Basis, Verdict
-from pipeline.publish.figures import NOTHING, cosine_text, importance, size_text, status_text, top1_text
+from pipeline.publish.figures import NOTHING, cosine_text, duration_text, importance, size_text, status_text, top1_text
 from pipeline.publish.speed import ms_text, per_second_text
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ COLUMNS = (
     Column("Status", numeric=False),
     Column("GPU time p50"),
     Column("p99"),
+    Column("Latency against base"),
+    Column("Times faster"),
+    Column("Top-1 % (change)"),
+    Column("Cosine"),
     Column("Per second"),
     Column("GPU memory"),
     Column("Engine size"),
-    Column("Top-1 % (change)"),
-    Column("Cosine"),
-    Column("Times faster"),
-    Column("Latency against base"),
     Column("Build time"),
 )
 """Of the cells after the job's name."""
@@ -82,7 +82,11 @@ def change_text(change: Change | None) -> str:
 
 def _cells(job: JobReport, change: Change | None) -> tuple[Cell, ...]:
     status = Cell(status_text(job.status), float(importance(job.status)), _TONES.get(job.status.value, ""))
-    return (status, *_speed_cells(job), *_size_cells(job), *_accuracy_cells(job.accuracy), *_last(job, change))
+    p50, p99, per_second, memory = _speed_cells(job)
+    size = _none() if job.engine is None else Cell(size_text(job.engine.size_bytes), float(job.engine.size_bytes))
+    build = _none() if job.build_s is None else Cell(duration_text(job.build_s), job.build_s)
+    accuracy = _accuracy_cells(job.accuracy)
+    return (status, p50, p99, _change_cell(change), _faster_cell(job), *accuracy, per_second, memory, size, build)
 
 
 def _speed_cells(job: JobReport) -> tuple[Cell, Cell, Cell, Cell]:
@@ -98,11 +102,6 @@ def _speed_cells(job: JobReport) -> tuple[Cell, Cell, Cell, Cell]:
     )
 
 
-def _size_cells(job: JobReport) -> tuple[Cell]:
-    engine = job.engine
-    return (_none() if engine is None else Cell(size_text(engine.size_bytes), float(engine.size_bytes)),)
-
-
 def _accuracy_cells(accuracy: AccuracyReport | None) -> tuple[Cell, Cell]:
     if accuracy is None:
         return _none(), _none()
@@ -114,16 +113,20 @@ def _accuracy_cells(accuracy: AccuracyReport | None) -> tuple[Cell, Cell]:
     )
 
 
-def _last(job: JobReport, change: Change | None) -> tuple[Cell, Cell, Cell]:
-    factors = [job.speed.factor_over(original) for original in job.speed.originals] if job.speed else []
-    faster = Cell(f"{max(factors):.2f}x", max(factors)) if factors else _none()
-    build = _none() if job.build_s is None else Cell(f"{job.build_s:,.1f} s", job.build_s)
+def _faster_cell(job: JobReport) -> Cell:
+    """Over the fastest original, which is the hardest to beat."""
+    if job.speed is None or not job.speed.originals:
+        return _none()
+    factor = min(map(job.speed.factor_over, job.speed.originals))
+    return Cell(f"{factor:.2f}x", factor, "warn" if factor < 1.0 else "")
+
+
+def _change_cell(change: Change | None) -> Cell:
     if change is None:
-        return faster, _none(), build
+        return _none()
     tones = {Verdict.FASTER: "good", Verdict.SLOWER: "warn"}
     tone = "bad" if change.regressed else tones.get(change.verdict, "")
-    estimate = change.latency.estimate_percent if change.latency else None
-    return faster, Cell(change_text(change), estimate, tone if change.basis is Basis.PAIRED else ""), build
+    return Cell(change_text(change), change.latency.estimate_percent if change.latency else None, tone)
 
 
 def _none() -> Cell:
