@@ -59,7 +59,7 @@ def scatter(report: Report) -> Scatter | None:
         return None
     precisions = tuple(dict.fromkeys(str(job.precision) for job, _, _ in found))
     low, high = _padded([math.log10(factor) for _, factor, _ in found], 0.05)
-    least, most = _padded([loss for _, _, loss in found], 1e-6)
+    least, most = _padded([loss for _, _, loss in found], 0.05 if top1 else 1e-4)
 
     def across(factor: float) -> float:
         return round(_MARGIN + (math.log10(factor) - low) / (high - low) * (WIDTH - 1.5 * _MARGIN), 1)
@@ -118,8 +118,10 @@ def _steps(low: float, high: float) -> tuple[float, ...]:
 
 
 def _log_steps(low: float, high: float) -> tuple[float, ...]:
-    """The values 1, 2 and 5 times a power of ten between ``low`` and ``high``; linear steps where few are."""
+    """1, 2 and 5 times each power of ten between ``low`` and ``high``; fewer where many are, linear where few are."""
     powers = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1)
     found = tuple(factor * 10.0**power for power in powers for factor in (1, 2, 5))
     inside = tuple(value for value in found if low <= value <= high)
+    if len(inside) > 9:
+        return inside[:: len(inside) // 5]
     return inside if len(inside) >= 3 else _steps(low, high)
