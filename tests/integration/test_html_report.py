@@ -162,7 +162,7 @@ def test_the_filter_shows_the_jobs_that_contain_a_text(opened: Opened) -> None:
 
 def test_a_jobs_name_leads_to_its_details(opened: Opened) -> None:
     opened.page.get_by_role("link", name="resnet50/h200/fp16").click()
-    assert opened.page.locator("#job-2").get_attribute("open") is not None
+    opened.page.locator("#job-2[open]").wait_for()
     assert opened.page.locator("#job-2 summary").text_content() == "resnet50/h200/fp16: cached"
 
 
