@@ -20,8 +20,8 @@ def run_report(options: argparse.Namespace) -> int:
 
     Raises ``SettingsError`` for what cannot be read, ``PublishError`` for what cannot be written.
     """
-    reports, details = read_parts(Path(options.source))
-    report = merged(reports)
+    parts = read_parts(Path(options.source))
+    report = merged(parts.reports)
     if options.format == "json":
         print_json(report_to_json(report))
     elif options.format == "terminal":
@@ -35,7 +35,7 @@ def run_report(options: argparse.Namespace) -> int:
     else:
         from pipeline.publish.html.page import html_from_report
 
-        _write(html_from_report(report, details))
+        _write(html_from_report(report, parts.details, parts.layers))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What a report can say beyond one run: changes against the base branch, loosened gates, trends, layers.
+"""What a report can say beyond one run: changes against the base branch, loosened gates, trends.
 
 ``report-details.json`` lies beside ``report.json`` and is exactly this; ``schemas/details.schema.json`` describes it. A
 run that knows none of it writes none.
@@ -18,24 +18,12 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
-    """One layer of an engine, as the builder left it. ``share_percent`` is of the time of all layers."""
-
-    name: str
-    kind: str
-    precision: str
-    tactic: str
-    share_percent: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class JobDetails:
     """What is known of one job beyond its report. ``history`` is the default branch's, oldest first."""
 
     job: str
     change: Change | None = None
     history: tuple[PastRun, ...] = ()
-    layers: tuple[Layer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

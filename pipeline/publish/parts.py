@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import Cancelled, SettingsError
+from pipeline.inspection.layers import EngineLayers, layers_from_json
 from pipeline.publish.details import Details, details_from_json
 from pipeline.publish.figures import importance
 from pipeline.publish.record import RecordError
 from pipeline.publish.report import JobReport, Outcome, Report, Status, report_from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
     from typing import TypeVar
 
@@ -26,8 +27,17 @@ _NEEDS_RUNNER_EXIT_CODE = 5
 _UNDONE = (Status.NEEDS_RUNNER, Status.SKIPPED, Status.CANCELLED)
 
 
-def read_parts(folder: Path) -> tuple[tuple[Report, ...], Details]:
-    """Every ``report.json`` in ``folder`` and below, in the order of their paths, and all details beside them.
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What was found: at least one report, all details, and the layers of engines (job id -> layers)."""
+
+    reports: tuple[Report, ...]
+    details: Details
+    layers: Mapping[str, EngineLayers]
+
+
+def read_parts(folder: Path) -> Parts:
+    """Every ``report.json`` in ``folder`` and below, in the order of their paths, and what they tell of beside them.
 
     Raises ``SettingsError`` where there is none, one cannot be read, or they are of several manifests.
     """
@@ -49,7 +59,11 @@ def read_parts(folder: Path) -> tuple[tuple[Report, ...], Details]:
             where=str(folder),
         )
     besides = (path.with_name(DETAILS_JSON) for path in paths)
-    return reports, _joined([_read(path, details_from_json) for path in besides if path.is_file()])
+    details = _joined([_read(path, details_from_json) for path in besides if path.is_file()])
+    layers: dict[str, EngineLayers] = {}
+    for path, report in zip(paths, reports, strict=True):
+        layers |= _layers(path.parent, report)
+    return Parts(reports, details, layers)
 
 
 def merged(reports: Sequence[Report]) -> Report:
@@ -102,6 +116,13 @@ def _runtimes(reports: Iterable[Report]) -> dict[str, str]:
         for name, version in report.runtimes.items():
             versions.setdefault(name, {})[version] = None
     return {name: ", ".join(found) for name, found in versions.items()}
+
+
+def _layers(folder: Path, report: Report) -> dict[str, EngineLayers]:
+    """Those whose file is in ``folder``; engines and what lies beside them need not have been kept."""
+    named = {job.id: folder / job.layers.path for job in report.jobs if job.layers is not None and job.layers.path}
+    inside = {job: path for job, path in named.items() if path.resolve().is_relative_to(folder.resolve())}
+    return {job: _read(path, layers_from_json) for job, path in inside.items() if path.is_file()}
 
 
 def _joined(parts: Sequence[Details]) -> Details:

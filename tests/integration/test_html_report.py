@@ -68,9 +68,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    reports, details = read_parts(SAMPLE)
+    parts = read_parts(SAMPLE)
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(html_from_report(merged(reports), details), encoding="utf-8")
+    path.write_text(html_from_report(merged(parts.reports), parts.details, parts.layers), encoding="utf-8")
     return path
 
 

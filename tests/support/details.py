@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.compare.change import Basis, Change, Interval, Verdict, change_from_stored
 from pipeline.compare.gates import ChangedGate
-from pipeline.publish.details import Details, JobDetails, Layer
+from pipeline.publish.details import Details, JobDetails
 from tests.support.baselines import job_baseline
 
 
@@ -24,14 +24,10 @@ def paired_change(estimate: float = 5.0, *, regressed: bool = True) -> Change:
 
 def sample_details(job: str = "digits/sm_89/fp16") -> Details:
     history = (*job_baseline(1).history, *job_baseline(2).history)
-    layers = (
-        Layer(name="conv1", kind="Convolution", precision="FP16", tactic="sm89_gemm", share_percent=75.0),
-        Layer(name="relu1", kind="PointWise", precision="FP16", tactic="", share_percent=25.0),
-    )
     return Details(
         base="main at 1234abc",
         jobs=(
-            JobDetails(job=job, change=paired_change(), history=history, layers=layers),
+            JobDetails(job=job, change=paired_change(), history=history),
             JobDetails(job="digits/sm_89/int8", change=change_from_stored(2.0, 2.5, None)),
         ),
         changed_gates=(ChangedGate(job=job, gate="budgets.latency_ms", base=2.0, head=None, held=True),),

@@ -24,13 +24,19 @@ from pipeline.publish.figures import (
 )
 from pipeline.publish.html import charts, scatter
 from pipeline.publish.html.table import COLUMNS, change_text, rows_of
+from pipeline.publish.layers import shares_text
 from pipeline.publish.report import Status
 from pipeline.publish.speed import circumstances_text, slower_than_wider_precision
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jinja2 import Template
 
+    from pipeline.inspection.layers import EngineLayers, Layer
     from pipeline.publish.report import Report
+
+    Layers = Mapping[str, EngineLayers]
 
 _FOLDER = Path(__file__).parent
 _MOST_OPEN = 40
@@ -39,14 +45,16 @@ _MOST_LAYERS = 40
 """Layers that are listed of an engine: those that take longest, and how many others there are."""
 
 
-def html_from_report(report: Report, details: Details = Details()) -> str:  # noqa: B008  a frozen value
-    """The whole page, in HTML and ASCII-safe UTF-8. Ends with a newline."""
+def html_from_report(report: Report, details: Details | None = None, layers: Layers | None = None) -> str:
+    """The whole page; ``layers`` is job id -> the engine's. Ends with a newline."""
+    details, layers = details or Details(), layers or {}
     style, script = _asset("report.css"), _asset("report.js")
     saved_s = sum(job.previous_build_s or 0.0 for job in report.with_status(Status.CACHED))
     built_s = sum(job.build_s or 0.0 for job in report.jobs)
     return _template().render(
         report=report,
         details=details,
+        layers=layers,
         style=style,
         script=script,
         policy=_policy(style, script),
@@ -71,9 +79,17 @@ def html_from_report(report: Report, details: Details = Details()) -> str:  # no
         reversed=slower_than_wider_precision(report),
         circumstances=circumstances_text(report),
         checked_as=checked_as_text(report),
-        most_layers=_MOST_LAYERS,
         most_open=_MOST_OPEN,
     )
+
+
+def _slowest(engine: EngineLayers) -> tuple[tuple[Layer, float | None], ...]:
+    """The layers that are listed, each with its share of the time in percent: the slowest, where they were timed."""
+    total_ms = engine.time_ms
+    if not total_ms:
+        return tuple((layer, None) for layer in engine.layers[:_MOST_LAYERS])
+    ordered = sorted(engine.layers, key=lambda layer: -(layer.time_ms or 0.0))
+    return tuple((layer, 100 * (layer.time_ms or 0.0) / total_ms) for layer in ordered[:_MOST_LAYERS])
 
 
 def _policy(style: str, script: str) -> str:
@@ -113,5 +129,7 @@ def _template() -> Template:
         "status": status_text,
         "build_time": build_time_text,
         "change": change_text,
+        "shares": shares_text,
+        "slowest": _slowest,
     }
     return environment.get_template("report.html.jinja")

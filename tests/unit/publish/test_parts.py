@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline.errors import SettingsError
+from pipeline.inspection.layers import layers_to_json
 from pipeline.publish.details import details_to_json
 from pipeline.publish.parts import DETAILS_JSON, REPORT_JSON, merged, read_parts
 from pipeline.publish.report import FailureReport, JobReport, Outcome, Report, SpeedReport, Status, report_to_json
 from tests.support.details import sample_details
+from tests.support.layers import engine_of, layer
 from tests.support.reports import job_report, measurement, report_of, sample_report
 
 if TYPE_CHECKING:
@@ -36,22 +38,39 @@ def part(*jobs: JobReport, minute: int = 0, exit_code: int = 0) -> Report:
 
 def test_one_report_is_read_as_it_is(tmp_path: Path) -> None:
     write(tmp_path, sample_report(), sample_details())
-    reports, details = read_parts(tmp_path)
-    assert (merged(reports), details) == (sample_report(), sample_details())
+    parts = read_parts(tmp_path)
+    assert (merged(parts.reports), parts.details, parts.layers) == (sample_report(), sample_details(), {})
 
 
 def test_parts_below_the_folder_are_found_in_order(tmp_path: Path) -> None:
     first, second = part(job(Status.BUILT, "l4")), part(job(Status.CACHED))
     write(tmp_path / "b/engines", second)
     write(tmp_path / "a", first, sample_details())
-    reports, details = read_parts(tmp_path)
-    assert (reports, details) == ((first, second), sample_details())
+    parts = read_parts(tmp_path)
+    assert (parts.reports, parts.details) == ((first, second), sample_details())
+
+
+def test_layers_are_found_beside_the_engines(tmp_path: Path) -> None:
+    write(tmp_path / "a", sample_report())
+    path = tmp_path / "a/digits/sm_89/fp16.layers.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(layers_to_json(engine_of(layer("conv1")))))
+    assert read_parts(tmp_path).layers == {"digits/sm_89/fp16": engine_of(layer("conv1"))}
+
+
+def test_no_file_outside_of_the_part_is_read(tmp_path: Path) -> None:
+    (tmp_path / "secret.json").write_text("no layers at all")
+    (job_with_layers,) = (each for each in sample_report().jobs if each.layers is not None)
+    assert job_with_layers.layers is not None
+    for path in ("../secret.json", str(tmp_path / "secret.json")):
+        write(tmp_path / "a", part(replace(job_with_layers, layers=replace(job_with_layers.layers, path=path))))
+        assert read_parts(tmp_path / "a").layers == {}
 
 
 def test_details_of_several_parts_are_joined(tmp_path: Path) -> None:
     write(tmp_path / "a", part(), sample_details("a/b/fp16"))
     write(tmp_path / "b", part(), sample_details("c/d/fp16"))
-    details = read_parts(tmp_path)[1]
+    details = read_parts(tmp_path).details
     assert [each.job for each in details.jobs] == ["a/b/fp16", "digits/sm_89/int8", "c/d/fp16"]
     assert [gate.job for gate in details.changed_gates] == ["a/b/fp16", "c/d/fp16"]
 

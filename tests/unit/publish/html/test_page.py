@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from html.parser import HTMLParser
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,7 +12,11 @@ from pipeline.publish.html.page import html_from_report
 from pipeline.publish.report import SpeedReport, Status
 from tests.support.details import sample_details
 from tests.support.hostile import HOSTILE_TEXTS
+from tests.support.layers import engine_of, layer
 from tests.support.reports import accuracy_report, hostile_report, job_report, measurement, report_of, sample_report
+
+if TYPE_CHECKING:
+    from pipeline.inspection.layers import EngineLayers
 
 VOID = {"meta", "input", "line", "rect", "circle", "path", "polygon", "polyline"}
 
@@ -50,6 +55,10 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.texts).split())
 
 
+def layers_of(text: str) -> dict[str, EngineLayers]:
+    return {f"{text}/sm_89/fp16": engine_of(layer(text, text, kind=text, tactic=text))}
+
+
 def test_every_tag_is_closed() -> None:
     assert Page(html_from_report(sample_report(), sample_details())).open == []
 
@@ -75,14 +84,15 @@ def test_a_failure_is_open_and_told_in_full() -> None:
 
 
 def test_details_are_shown_where_they_are_known() -> None:
-    page = Page(html_from_report(sample_report(), sample_details()))
+    layers = {"digits/sm_89/fp16": engine_of(layer("conv1", time_ms=0.03), layer("relu1", time_ms=0.01))}
+    page = Page(html_from_report(sample_report(), sample_details(), layers))
     for text in (
         "Latency against main at 1234abc",
         "slower: +5.0 % (+4.5 to +5.5)",
         "from 32 processes",
         "+25.0 % (stored)",
         "2 runs: first 0.250 ms",
-        "sm89_gemm",
+        "sm80_xmma_fprop",
         "75.0 %",
         "budgets.latency_ms",
         "the base branch's",
@@ -125,7 +135,10 @@ def test_nothing_refers_to_another_place() -> None:
 
 @pytest.mark.parametrize("text", HOSTILE_TEXTS, ids=lambda text: repr(text)[:40])
 def test_text_of_others_is_text(text: str) -> None:
-    plain, hostile = (Page(html_from_report(hostile_report(each), sample_details(each))) for each in ("name", text))
+    plain, hostile = (
+        Page(html_from_report(hostile_report(each), sample_details(f"{each}/sm_89/fp16"), layers_of(each)))
+        for each in ("name", text)
+    )
     expected = [tag for tag, _ in plain.tags if tag != "p"]
     assert hostile.open == []
     assert [tag for tag, _ in hostile.tags if tag != "p"] == expected
@@ -150,3 +163,17 @@ def test_long_charts_are_folded_at_first() -> None:
     few, many = (Page(html_from_report(report_of(*jobs[:count]))) for count in (40, 41))
     assert "open" in few.of("details")[0]
     assert "open" not in many.of("details")[0]
+
+
+def test_the_slowest_layers_are_listed_first() -> None:
+    layers = [layer(f"conv{index}", time_ms=float(index)) for index in range(50)]
+    text = Page(html_from_report(sample_report(), None, {"digits/sm_89/fp16": engine_of(*layers)})).text
+    assert "40 of 50 layers" in text
+    assert text.index("conv49") < text.index("conv48") < text.index("conv10")
+    assert "conv9 " not in text
+
+
+def test_layers_that_were_not_timed_stay_in_their_order() -> None:
+    layers = {"digits/sm_89/fp16": engine_of(layer("zeta"), layer("alpha"))}
+    text = Page(html_from_report(sample_report(), None, layers)).text
+    assert text.index("zeta") < text.index("alpha")
