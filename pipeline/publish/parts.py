@@ -62,7 +62,7 @@ def read_parts(folder: Path) -> Parts:
     details = _joined([_read(path, details_from_json) for path in besides if path.is_file()])
     layers: dict[str, EngineLayers] = {}
     for path, report in zip(paths, reports, strict=True):
-        layers |= _layers(path.parent, report)
+        layers |= layers_beside(path.parent, report)
     return Parts(reports, details, layers)
 
 
@@ -118,8 +118,8 @@ def _runtimes(reports: Iterable[Report]) -> dict[str, str]:
     return {name: ", ".join(found) for name, found in versions.items()}
 
 
-def _layers(folder: Path, report: Report) -> dict[str, EngineLayers]:
-    """Those whose file is in ``folder``; engines and what lies beside them need not have been kept."""
+def layers_beside(folder: Path, report: Report) -> dict[str, EngineLayers]:
+    """Job id -> layers, where their file is in ``folder``; it need not have been kept. Raises ``SettingsError``."""
     named = {job.id: folder / job.layers.path for job in report.jobs if job.layers is not None and job.layers.path}
     inside = {job: path for job, path in named.items() if path.resolve().is_relative_to(folder.resolve())}
     return {job: _read(path, layers_from_json) for job, path in inside.items() if path.is_file()}

@@ -24,14 +24,13 @@ from pipeline.publish.figures import (
 )
 from pipeline.publish.html import charts, scatter
 from pipeline.publish.html.table import COLUMNS, change_text, rows_of
+from pipeline.publish.html.template import page_template
 from pipeline.publish.layers import shares_text
 from pipeline.publish.report import Status
 from pipeline.publish.speed import circumstances_text, slower_than_wider_precision
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from jinja2 import Template
+    from collections.abc import Callable, Mapping
 
     from pipeline.inspection.layers import EngineLayers, Layer
     from pipeline.publish.report import Report
@@ -51,7 +50,7 @@ def html_from_report(report: Report, details: Details | None = None, layers: Lay
     style, script = _asset("report.css"), _asset("report.js")
     saved_s = sum(job.previous_build_s or 0.0 for job in report.with_status(Status.CACHED))
     built_s = sum(job.build_s or 0.0 for job in report.jobs)
-    return _template().render(
+    return page_template(_FILTERS).render(
         report=report,
         details=details,
         layers=layers,
@@ -92,6 +91,19 @@ def _slowest(engine: EngineLayers) -> tuple[tuple[Layer, float | None], ...]:
     return tuple((layer, 100 * (layer.time_ms or 0.0) / total_ms) for layer in ordered[:_MOST_LAYERS])
 
 
+_FILTERS: Mapping[str, Callable[..., object]] = {
+    "line": one_line,
+    "lines": plain_lines,
+    "size": size_text,
+    "duration": duration_text,
+    "status": status_text,
+    "build_time": build_time_text,
+    "change": change_text,
+    "shares": shares_text,
+    "slowest": _slowest,
+}
+
+
 def _policy(style: str, script: str) -> str:
     """The content security policy; a digest in it allows exactly that text (CSP Level 3, 2.3.1)."""
     return (
@@ -107,29 +119,3 @@ def _source(text: str) -> str:
 @lru_cache(maxsize=4)
 def _asset(name: str) -> str:
     return (_FOLDER / name).read_text(encoding="utf-8")
-
-
-@lru_cache(maxsize=1)
-def _template() -> Template:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
-        autoescape=True,
-        keep_trailing_newline=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "line": one_line,
-        "lines": plain_lines,
-        "size": size_text,
-        "duration": duration_text,
-        "status": status_text,
-        "build_time": build_time_text,
-        "change": change_text,
-        "shares": shares_text,
-        "slowest": _slowest,
-    }
-    return environment.get_template("report.html.jinja")
