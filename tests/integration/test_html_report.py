@@ -163,7 +163,9 @@ def test_the_filter_shows_the_jobs_that_contain_a_text(opened: Opened) -> None:
 def test_a_jobs_name_leads_to_its_details(opened: Opened) -> None:
     opened.page.get_by_role("link", name="resnet50/h200/fp16").click()
     opened.page.locator("#job-2[open]").wait_for()
-    assert opened.page.locator("#job-2 summary").text_content() == "resnet50/h200/fp16: cached"
+    summary = opened.page.locator("#job-2 summary").text_content()
+    assert summary is not None
+    assert summary.startswith("resnet50/h200/fp16: ")
 
 
 def test_the_page_asks_for_nothing_and_complains_of_nothing(opened: Opened, sample: Path) -> None:
