@@ -44,6 +44,10 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 def main_inner(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run one command; ``PipelineError`` says what went wrong."""
     options = _parser().parse_args(list(arguments))
+    if options.command == "report":
+        from pipeline.report_command import run_report
+
+        return run_report(options)
     settings = settings_from_mapping(
         environment,
         manifest=getattr(options, "manifest", None),
@@ -126,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("engines", nargs="+", type=Path, metavar="ENGINE", help="an engine, or its .layers.json")
     inspect.add_argument("--profile", action="store_true", help="load the engine and time its layers anew")
     _add_calibration(commands)
+    _add_report(commands)
     doctor = _command(commands, "doctor", "say what this machine can build, and what is missing", "doctor --json")
     _add_cache_option(doctor)
     return parser
@@ -139,7 +144,7 @@ def _command(commands: Any, name: str, text: str, example: str) -> argparse.Argu
         epilog=f"example: entrypoint.py {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    if name not in ("cache", "calibration"):
+    if name not in ("cache", "calibration", "report"):
         command.add_argument("--json", action="store_true", help="print JSON for a program to read")
     return command
 
@@ -154,6 +159,22 @@ def _add_calibration(commands: Any) -> None:
     which = diff.add_mutually_exclusive_group()
     which.add_argument("--most", type=int, default=20, metavar="N", help="show so many tensors (default 20)")
     which.add_argument("--all", action="store_true", help="show every tensor")
+
+
+def _add_report(commands: Any) -> None:
+    """The command that shows reports again; it takes no setting of a run."""
+    text = "show again what runs have written, in any form"
+    command = _command(commands, "report", text, "report --from engines --format html > report.html")
+    command.add_argument(
+        "--from",
+        dest="source",
+        metavar="FOLDER",
+        required=True,
+        help="where report.json is, or some in folders below",
+    )
+    command.add_argument(
+        "--format", choices=("terminal", "markdown", "html", "json"), default="terminal", help="(default terminal)"
+    )
 
 
 def _add_cache_option(command: argparse.ArgumentParser) -> None:

@@ -10,13 +10,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.assemble import Log, report_from_outcomes
-from pipeline.deliver import LOGS, REPORT_JSON, deliver_engine, deliver_report
+from pipeline.deliver import LOGS, deliver_engine, deliver_report
 from pipeline.errors import BuildError, PipelineError, PublishError
 from pipeline.operators import check_operators
 from pipeline.outcome import run_exit_code
 from pipeline.plan import State
 from pipeline.publish.github import outputs_from_report, write_outputs, write_step_summary
 from pipeline.publish.json_output import print_json
+from pipeline.publish.parts import REPORT_JSON
 from pipeline.publish.progress import Progress
 from pipeline.publish.report import EngineReport, report_to_json
 from pipeline.publish.terminal import print_plan, print_report

@@ -10,10 +10,11 @@ from pipeline import __version__
 from pipeline.cache.content import Hit
 from pipeline.digest import digest_from_file
 from pipeline.engine_recipes import takes_table
-from pipeline.errors import PublishError
+from pipeline.errors import PublishError, SettingsError
 from pipeline.inspection.layers import LAYERS_SUFFIX, layers_to_json
 from pipeline.paths import write_bytes_atomically, written_atomically
 from pipeline.publish.markdown import markdown_from_report
+from pipeline.publish.parts import REPORT_JSON, layers_beside
 from pipeline.publish.report import EngineReport, TensorReport, report_to_json
 from pipeline.publish.sidecar import Sidecar, TargetReport, builder_settings_from_build, sidecar_to_json
 from pipeline.runtimes import effective_verbosity
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from pipeline.recipes import Recipes
     from pipeline.survey import SurveyedModel
 
-REPORT_JSON = "report.json"
 REPORT_MARKDOWN = "report.md"
+REPORT_HTML = "report.html"
 LOGS = "logs"
 
 
@@ -71,11 +72,15 @@ def deliver_engine(out: Path, outcome: JobOutcome, model: SurveyedModel, recipes
 
 
 def deliver_report(out: Path, report: Report) -> None:
-    """Write ``report.json`` and ``report.md``. Raises ``PublishError``."""
+    """Write ``report.json``, ``report.md`` and ``report.html``. Raises ``PublishError``."""
+    from pipeline.publish.html.page import html_from_report
+
     try:
         write_bytes_atomically(out / REPORT_JSON, _json_bytes(report_to_json(report)))
         write_bytes_atomically(out / REPORT_MARKDOWN, markdown_from_report(report).encode())
-    except OSError as error:
+        page = html_from_report(report, layers=layers_beside(out, report))
+        write_bytes_atomically(out / REPORT_HTML, page.encode("utf-8", "replace"))
+    except (OSError, SettingsError) as error:
         raise PublishError(
             f"the report could not be written to {out}", why=str(error), fix="make space, or check the permissions"
         ) from error

@@ -89,9 +89,9 @@ def _cells(job: JobReport) -> Iterator[str]:
     engine = job.speed.engine
     yield f"{ms_text(engine.compute.p50_ms)} ({ms_text(engine.compute.p99_ms)})"
     yield f"{ms_text(engine.latency.p50_ms)} ({ms_text(engine.latency.p99_ms)})" if engine.latency else NOTHING
-    yield _per_second_text(engine)
+    yield per_second_text(engine)
     yield size_text(engine.peak_memory_bytes) if engine.peak_memory_bytes is not None else NOTHING
-    factors = (f"{job.speed.factor_over(each):.2f}x {_name(each)}" for each in job.speed.originals)
+    factors = (f"{job.speed.factor_over(each):.2f}x {original_text(each)}" for each in job.speed.originals)
     yield ", ".join(factors) or NOTHING
 
 
@@ -101,12 +101,14 @@ def ms_text(duration_ms: float) -> str:
     return f"{duration_ms:.{digits}f} ms"
 
 
-def _per_second_text(engine: Measurement) -> str:
+def per_second_text(engine: Measurement) -> str:
+    """The best throughput, in the manifest's items where it names them."""
     if engine.items_per_s is not None:
         return f"{engine.items_per_s:,.0f} {engine.items_unit}"
     return f"{engine.best_inferences_per_s:,.0f}"
 
 
-def _name(original: Measurement) -> str:
+def original_text(original: Measurement) -> str:
+    """What an original model was run in, such as ``ONNX Runtime fp32 (CPU)``."""
     where = " (CPU)" if original.device == "CPU" else " (CUDA graph)" if original.cuda_graph else ""
-    return f"{_FRAMEWORKS[original.subject]} {original.precision}{where}"
+    return f"{_FRAMEWORKS.get(original.subject, original.subject)} {original.precision}{where}"

@@ -159,6 +159,7 @@ def test_a_report_is_written_for_programs_and_for_people(tmp_path: Path) -> None
     deliver_report(tmp_path, sample_report())
     assert json.loads((tmp_path / "report.json").read_text())["verdict"] == "failed"
     assert "digits/sm_89/fp32" in (tmp_path / "report.md").read_text()
+    assert "digits/sm_89/fp32" in (tmp_path / "report.html").read_text()
 
 
 def test_a_report_that_cannot_be_written_says_where(tmp_path: Path) -> None:

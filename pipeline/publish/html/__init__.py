@@ -1,0 +1,1 @@
+"""``report.html``: one file that shows everything about a run, offline."""

@@ -1,0 +1,162 @@
+"""Reports found in a folder, put together: the parts of a matrix, each of which ran on a machine of its own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import Cancelled, SettingsError
+from pipeline.inspection.layers import EngineLayers, layers_from_json
+from pipeline.publish.details import Details, details_from_json
+from pipeline.publish.figures import importance
+from pipeline.publish.record import RecordError
+from pipeline.publish.report import JobReport, Outcome, Report, Status, report_from_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+    from typing import TypeVar
+
+    Read = TypeVar("Read")
+
+REPORT_JSON = "report.json"
+DETAILS_JSON = "report-details.json"
+_LIMIT_BYTES = 64 << 20
+_NEEDS_RUNNER_EXIT_CODE = 5
+_UNDONE = (Status.NEEDS_RUNNER, Status.SKIPPED, Status.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What was found: at least one report, all details, and the layers of engines (job id -> layers)."""
+
+    reports: tuple[Report, ...]
+    details: Details
+    layers: Mapping[str, EngineLayers]
+
+
+def read_parts(folder: Path) -> Parts:
+    """Every ``report.json`` in ``folder`` and below, in the order of their paths, and what they tell of beside them.
+
+    Raises ``SettingsError`` where there is none, one cannot be read, or they are of several manifests.
+    """
+    try:
+        paths = sorted(folder.rglob(REPORT_JSON)) if folder.is_dir() else []
+    except OSError as error:
+        raise SettingsError("the folder cannot be read", why=error.strerror or str(error), where=str(folder)) from error
+    if not paths:
+        raise SettingsError(
+            f"there is no {REPORT_JSON}", fix="name the folder that a run wrote with --out", where=str(folder)
+        )
+    reports = tuple(_read(path, _checked_report) for path in paths)
+    manifests = dict.fromkeys(report.manifest for report in reports)
+    if len(manifests) > 1:
+        raise SettingsError(
+            f"the reports are of {len(manifests)} manifests",
+            why=", ".join(manifests),
+            fix="name a folder with those of one",
+            where=str(folder),
+        )
+    besides = (path.with_name(DETAILS_JSON) for path in paths)
+    details = _joined([_read(path, details_from_json) for path in besides if path.is_file()])
+    layers: dict[str, EngineLayers] = {}
+    for path, report in zip(paths, reports, strict=True):
+        layers |= layers_beside(path.parent, report)
+    return Parts(reports, details, layers)
+
+
+def merged(reports: Sequence[Report]) -> Report:
+    """One report of all parts, of which there must be one at least.
+
+    A job that several parts have is taken from the one that did it, else from the later one. Verdict and exit code are
+    those of a run that had all these jobs; it took as long as the longest part.
+    """
+    if len(reports) == 1:
+        return reports[0]
+    by_start = sorted(reports, key=lambda report: report.started)
+    jobs: dict[str, JobReport] = {job.id: job for report in reports for job in report.jobs}
+    for report in by_start:
+        for job in report.jobs:
+            if _standing(job) >= _standing(jobs[job.id]):
+                jobs[job.id] = job
+    kept = tuple(jobs.values())
+    exit_code = _exit_code(reports, kept)
+    failed = Outcome.CANCELLED if exit_code == Cancelled.exit_code else Outcome.FAILED
+    return Report(
+        tool_version=", ".join(dict.fromkeys(report.tool_version for report in reports)),
+        manifest=reports[0].manifest,
+        started=by_start[0].started,
+        elapsed_s=max(report.elapsed_s for report in reports),
+        verdict=failed if exit_code else Outcome.PASSED,
+        exit_code=exit_code,
+        runtimes=_runtimes(reports),
+        jobs=kept,
+        notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)),
+    )
+
+
+def _standing(job: JobReport) -> tuple[bool, int]:
+    return job.status not in _UNDONE, 0 if job.status not in _UNDONE else -importance(job.status)
+
+
+def _exit_code(reports: Iterable[Report], jobs: Sequence[JobReport]) -> int:
+    codes = {job.failure.exit_code for job in jobs if job.failure is not None}
+    if Cancelled.exit_code in codes or any(job.status is Status.CANCELLED for job in jobs):
+        return Cancelled.exit_code
+    asked = any(report.exit_code == _NEEDS_RUNNER_EXIT_CODE for report in reports)
+    if asked and any(job.status is Status.NEEDS_RUNNER for job in jobs):
+        codes.add(_NEEDS_RUNNER_EXIT_CODE)
+    return min(codes, default=0)
+
+
+def _runtimes(reports: Iterable[Report]) -> dict[str, str]:
+    versions: dict[str, dict[str, None]] = {}
+    for report in reports:
+        for name, version in report.runtimes.items():
+            versions.setdefault(name, {})[version] = None
+    return {name: ", ".join(found) for name, found in versions.items()}
+
+
+def layers_beside(folder: Path, report: Report) -> dict[str, EngineLayers]:
+    """Job id -> layers, where their file is in ``folder``; it need not have been kept. Raises ``SettingsError``."""
+    named = {job.id: folder / job.layers.path for job in report.jobs if job.layers is not None and job.layers.path}
+    inside = {job: path for job, path in named.items() if path.resolve().is_relative_to(folder.resolve())}
+    return {job: _read(path, layers_from_json) for job, path in inside.items() if path.is_file()}
+
+
+def _joined(parts: Sequence[Details]) -> Details:
+    joined = Details()
+    for part in parts:
+        known = {each.job: each for each in (*joined.jobs, *part.jobs)}
+        joined = replace(
+            joined,
+            base=joined.base or part.base,
+            jobs=tuple(known.values()),
+            changed_gates=tuple(dict.fromkeys((*joined.changed_gates, *part.changed_gates))),
+        )
+    return joined
+
+
+def _read(path: Path, read: Callable[[Any], Read]) -> Read:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LIMIT_BYTES + 1)
+        if len(data) > _LIMIT_BYTES:
+            raise RecordError(f"it is longer than {_LIMIT_BYTES >> 20} MiB")
+        return read(json.loads(data))
+    except OSError as error:
+        raise SettingsError("the file cannot be read", why=error.strerror or str(error), where=str(path)) from error
+    except (ValueError, RecursionError) as error:
+        why = str(error) if isinstance(error, RecordError) else "it is no JSON"
+        raise SettingsError("the file is no report that this version reads", why=why, where=str(path)) from error
+
+
+def _checked_report(value: Any) -> Report:
+    """A report whose figures can be divided by."""
+    report = report_from_json(value)
+    for job in report.jobs:
+        for timed in (job.speed.engine, *job.speed.originals) if job.speed else ():
+            if timed.compute.p50_ms <= 0:
+                raise RecordError(f"{job.id}: a median of {timed.compute.p50_ms} ms is none")
+    return report

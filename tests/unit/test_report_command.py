@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.cli import main
+from pipeline.publish.report import report_from_json
+
+if TYPE_CHECKING:
+    import pytest
+
+SAMPLE = Path(__file__).parents[2] / "examples/report-sample"
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(["report", "--from", str(SAMPLE), *arguments], {}) == 0
+    return capsys.readouterr().out
+
+
+def test_the_terminal_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(capsys) == printed(capsys, "--format", "terminal")
+
+
+def test_json_is_a_report_again(capsys: pytest.CaptureFixture[str]) -> None:
+    report = report_from_json(json.loads(printed(capsys, "--format", "json")))
+    assert len(report.jobs) == 96
+
+
+def test_markdown_is_that_of_the_step_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(capsys, "--format", "markdown").startswith(
+        "## TensorRT engines\n\n**Failed (exit code 6)**: 96 jobs"
+    )
+
+
+def test_html_is_one_page(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys, "--format", "html")
+    assert text.startswith("<!DOCTYPE html>")
+    assert text.endswith("</html>\n")
+    assert text.count("<tr>") > 96
+
+
+def test_the_sample_holds_every_case_that_a_reader_may_meet() -> None:
+    jobs = [
+        job
+        for runner in ("runner-1", "runner-2")
+        for job in json.loads((SAMPLE / runner / "report.json").read_text())["jobs"]
+    ]
+    assert {"built", "cached", "failed", "skipped", "needs-runner"} == {job["status"] for job in jobs}
+    assert {"build", "accuracy"} == {job["failure"]["kind"] for job in jobs if job["failure"]}
+    assert any("<img" in job["model"] for job in jobs)
+
+
+def test_the_sample_is_what_its_script_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import runpy
+    import sys
+
+    monkeypatch.setattr(sys, "argv", ["generate.py", str(tmp_path)])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    runpy.run_path(str(SAMPLE / "generate.py"), run_name="__main__")
+    for path in sorted(tmp_path.rglob("*.json")):
+        assert path.read_bytes() == (SAMPLE / path.relative_to(tmp_path)).read_bytes(), path
+
+
+def test_a_folder_without_reports_is_a_wrong_setting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--from", str(tmp_path)], {}) == 2
+    assert "there is no report.json" in capsys.readouterr().err
+
+
+def test_a_format_that_is_not_known_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--from", str(SAMPLE), "--format", "pdf"], {}) == 2
+    assert "invalid choice: 'pdf'" in capsys.readouterr().err
