@@ -81,6 +81,17 @@ def main_inner(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         )
 
 
+def command_options(command: str) -> dict[str, bool]:
+    """The options of a command that change what it does: name without dashes -> whether it takes a value."""
+    commands: Any = next(action for action in _parser()._actions if isinstance(action.choices, dict))  # noqa: SLF001
+    actions = commands.choices[command]._actions  # noqa: SLF001  argparse has no other way to list them
+    return {
+        action.option_strings[-1].removeprefix("--"): action.nargs != 0
+        for action in actions
+        if action.dest not in {"help", "json"}
+    }
+
+
 class _Parser(argparse.ArgumentParser):
     """Reports a wrong command line as ``SettingsError`` instead of leaving the process."""
 
