@@ -76,6 +76,10 @@ def main_inner(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             from pipeline.inspect_command import run_inspect
 
             return run_inspect(options.engines, cancel, profile=options.profile, as_json=options.json)
+        if getattr(options, "matrix", None):
+            from pipeline.fan_out.command import plan_matrix
+
+            return plan_matrix(settings, cancel, options.matrix)
         return {"validate": commands.validate, "plan": commands.plan, "run": commands.run}[command](
             settings, cancel, as_json=options.json
         )
@@ -183,11 +187,18 @@ def _add_cache_option(command: argparse.ArgumentParser) -> None:
 def _add_run_options(command: argparse.ArgumentParser, name: str) -> None:
     command.add_argument("--manifest", metavar="FILE", help=f"manifest (default {DEFAULT_MANIFEST})")
     _add_cache_option(command)
-    command.add_argument("--only", metavar="GLOB", help="only jobs whose id matches, such as 'digits/sm_89/*'")
+    command.add_argument("--only", metavar="GLOBS", help="only jobs whose id matches, such as 'digits/sm_89/*,*/fp16'")
     if name == "run":
         command.add_argument("--out", metavar="FOLDER", help=f"where engines and reports go (default {DEFAULT_OUT})")
         command.add_argument("--workers", type=int, metavar="N", help="children at work at once (default: all cores)")
         command.add_argument("--cache-required", action="store_true", help="fail with 9 where the cache fails")
+    if name == "plan":
+        command.add_argument(
+            "--matrix",
+            choices=("github", "gitlab"),
+            help="print the jobs that runners must build, as a matrix or a child pipeline; deliver what is cached",
+        )
+        command.add_argument("--out", metavar="FOLDER", help=f"for what --matrix delivers (default {DEFAULT_OUT})")
     if name != "validate":
         command.add_argument("--require-all", action="store_true", help="fail when a job needs another machine")
 
