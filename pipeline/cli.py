@@ -64,6 +64,10 @@ def main_inner(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         from pipeline.cache_command import run_cache_command
 
         return run_cache_command(settings, options)
+    if command == "export":
+        from pipeline.export.command import run_export
+
+        return run_export(settings, triton=options.triton, bundle=options.bundle, as_json=options.json)
     if command == "doctor":
         from pipeline.doctor.examination import run_doctor
 
@@ -141,6 +145,12 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("engines", nargs="+", type=Path, metavar="ENGINE", help="an engine, or its .layers.json")
     inspect.add_argument("--profile", action="store_true", help="load the engine and time its layers anew")
     _add_calibration(commands)
+    export = _command(commands, "export", "hand delivered engines on", "export --triton models --only '*/*/fp16'")
+    export.add_argument("--triton", metavar="FOLDER", help="write or update a Triton model repository")
+    export.add_argument("--bundle", metavar="FILE", help="write one tar archive of the engines of one target")
+    export.add_argument("--out", metavar="FOLDER", help=f"where the engines are (default {DEFAULT_OUT})")
+    export.add_argument("--only", metavar="GLOBS", help="only jobs whose id matches, such as '*/l4/*'")
+    export.add_argument("--manifest", metavar="FILE", help="whose folder has the models' licences")
     doctor = _command(commands, "doctor", "say what this machine can build, and what is missing", "doctor --json")
     _add_cache_option(doctor)
     return parser

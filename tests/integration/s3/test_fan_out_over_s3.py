@@ -1,4 +1,4 @@
-"""A run spread over runners that share a cache in S3: plan, builds of which one dies and is run again, plan once more."""
+"""A run spread over runners that share a cache in S3: plan, builds of which one dies, the same again, a last plan."""
 
 from __future__ import annotations
 
