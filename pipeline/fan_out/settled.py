@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.artefacts import NotCachedError
+from pipeline.cache.content import Miss
 from pipeline.devices import GpuDevice
 from pipeline.engine_recipes import engine_recipe, missing_for
+from pipeline.inspection_recipes import layers_recipe
 from pipeline.outcome import job_outcome
 from pipeline.plan import PlannedJob, State, needs_runner, planned_from_lookup
 from pipeline.targets import GPUS, TENSORRT
@@ -19,15 +22,16 @@ if TYPE_CHECKING:
     from pipeline.survey import SurveyedModel
     from pipeline.targets import Target
 
-_NOT_TIMED = "not timed: it comes from the cache, and its GPU is not here"
+_DRIVER = "layers.driver"
+"""The ingredient of an engine's layers that names the driver of the machine that looked at them."""
 
 
 def settled_or_planned(job: Job, model: SurveyedModel, recipes: Recipes) -> JobOutcome | PlannedJob:
     """A cached job with its verdict, or the plan's line of a job that a runner must take.
 
-    A job is settled where the engine and its accuracy check are cached for a product that its target stands for, so
-    that tolerances and budgets of size are judged as of now. Engines are fetched for that, and timed no more: a timing
-    belongs to a driver, which only the runner knows. ``recipes`` must be those of a workshop that makes nothing.
+    A job is settled where the engine and all that is judged of it are cached for a product that its target stands for:
+    its accuracy, its layers, its timing. So limits are judged as of now, and nothing that failed there passes here.
+    Engines are fetched for that. ``recipes`` must be those of a workshop that makes nothing.
     """
     missing = ""
     waiting: PlannedJob | None = None
@@ -41,11 +45,29 @@ def settled_or_planned(job: Job, model: SurveyedModel, recipes: Recipes) -> JobO
         if planned.state is not State.CACHED:
             waiting = waiting or planned
             continue
-        outcome = _judged(planned, model, assumed)
+        outcome = job_outcome(_with_driver(job, model, assumed), planned, model)
         if not isinstance(outcome.error, NotCachedError):
             return outcome
-        waiting = waiting or PlannedJob(job, State.BUILD, "cached, but not its accuracy check", planned.previous_s)
+        waiting = waiting or PlannedJob(
+            job, State.BUILD, f"its engine is cached, but {outcome.error}", planned.previous_s
+        )
     return waiting or needs_runner(job, missing)
+
+
+def _with_driver(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipes:
+    """``recipes`` with the driver of the machine that last looked at the job's engine.
+
+    What was measured belongs to a driver, which nobody knows here; the entry of the engine's layers names it.
+    """
+    with contextlib.suppress(NotCachedError):
+        engine = recipes.workshop.obtain(engine_recipe(job, model, recipes))
+        layers = layers_recipe(job, model, engine, recipes)
+        if layers is not None:
+            lookup = recipes.workshop.look_up(layers.key, layers.subject)
+            if isinstance(lookup, Miss) and lookup.nearest and {each.name for each in lookup.differences} == {_DRIVER}:
+                driver = str(dict(lookup.nearest.key.ingredients)[_DRIVER])
+                return replace(recipes, gpus=tuple(replace(gpu, driver=driver) for gpu in recipes.gpus))
+    return recipes
 
 
 def _assumed(target: Target) -> tuple[tuple[GpuDevice, ...], ...]:
@@ -63,11 +85,3 @@ def _assumed(target: Target) -> tuple[tuple[GpuDevice, ...], ...]:
 
 def _device(product: str, compute_capability: tuple[int, int]) -> GpuDevice:
     return GpuDevice(uuid="", name=product, compute_capability=compute_capability, memory_bytes=0, driver="", cuda="")
-
-
-def _judged(planned: PlannedJob, model: SurveyedModel, recipes: Recipes) -> JobOutcome:
-    timed = model.spec.benchmark is not None
-    spec = replace(model.spec, benchmark=None)
-    job = replace(planned.job, model=spec)
-    outcome = job_outcome(recipes, replace(planned, job=job), replace(model, spec=spec))
-    return replace(outcome, warnings=(*outcome.warnings, _NOT_TIMED)) if timed else outcome

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 class Model:
     """Only what is asked of a surveyed model here."""
 
-    def __init__(self, **parts: Any) -> None:
-        self.spec = model_spec(**parts)
+    spec = model_spec()
 
 
 def child(task: str, _request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -55,17 +54,28 @@ def recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipes:
 
     for module in (settled, outcome):
         monkeypatch.setattr(module, "engine_recipe", engine)
+
+    def layers(wanted: Job, _model: Any, _engine: Any, given: Recipes) -> Recipe | None:
+        if not given.gpus or wanted.target.runtime != TENSORRT:
+            return None
+        gpu = given.gpus[0]
+        return Recipe(
+            key=key_from_ingredients(
+                "layers", {"engine": wanted.id, "layers.gpu": gpu.name, "layers.driver": gpu.driver}
+            ),
+            subject=wanted.id,
+            task="inspect-engine",
+            stage="inspecting",
+            request=lambda _: {},
+        )
+
+    for module in (settled, outcome):
+        monkeypatch.setattr(module, "layers_recipe", layers)
+    monkeypatch.setattr(outcome, "layers_of", lambda _: None)
+    monkeypatch.setattr(outcome, "rebuild_recipe", lambda *_: None)
     monkeypatch.setattr(outcome, "engine_check_recipe", lambda *_: None)
-    monkeypatch.setattr(settled, "replace", _replace)
     runtimes = {"tensorrt": "11.1", "tensorrt-rtx": "1.7"}
     return Recipes(workshop=workshop_with(child, tmp_path), tools={}, runtimes=runtimes)
-
-
-def _replace(value: Any, **parts: Any) -> Any:
-    if isinstance(value, Model):
-        value.spec = parts["spec"]
-        return value
-    return replace(value, **parts)
 
 
 def device(name: str) -> GpuDevice:
@@ -77,13 +87,16 @@ def build(recipes: Recipes, wanted: Job, *gpus: GpuDevice) -> None:
     given = replace(recipes, gpus=gpus)
     model: Any = Model()
     module: Any = outcome
-    recipes.workshop.obtain(module.engine_recipe(wanted, model, given))
+    engine = recipes.workshop.obtain(module.engine_recipe(wanted, model, given))
+    layers = module.layers_recipe(wanted, model, engine, given)
+    if layers is not None:
+        recipes.workshop.obtain(layers)
 
 
-def ask(recipes: Recipes, wanted: Job, **parts: Any) -> JobOutcome | PlannedJob:
+def ask(recipes: Recipes, wanted: Job) -> JobOutcome | PlannedJob:
     """As a runner without any GPU does, later."""
     later = replace(recipes, workshop=recipes.workshop.cached_only())
-    model: Any = Model(**parts)
+    model: Any = Model()
     return settled_or_planned(wanted, model, later)
 
 
@@ -135,6 +148,29 @@ def test_an_engine_whose_check_is_not_cached_is_for_a_runner(recipes: Recipes, m
         request=lambda _: {},
     )
     monkeypatch.setattr(outcome, "engine_check_recipe", lambda *_: check)
-    found = ask(recipes, job(target=H200), accuracy=object())
+    found = ask(recipes, job(target=H200, accuracy=object()))
     assert isinstance(found, PlannedJob)
-    assert found.reason == "cached, but not its accuracy check"
+    assert found.reason.startswith("its engine is cached, but check of digits is not cached")
+
+
+def test_an_engine_that_nobody_looked_at_on_its_gpu_is_for_a_runner(recipes: Recipes) -> None:
+    given = replace(recipes, gpus=(device("NVIDIA H200"),))
+    module: Any = outcome
+    recipes.workshop.obtain(module.engine_recipe(job(target=H200), Model(), given))
+    found = ask(recipes, job(target=H200))
+    assert isinstance(found, PlannedJob)
+    assert "layers of digits/h200/fp16 is not cached" in found.reason
+
+
+def test_what_belongs_to_a_driver_is_looked_up_for_the_driver_of_the_runner(
+    recipes: Recipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def timing(_job: Any, _model: Any, _engine: Any, given: Recipes) -> None:
+        asked.append(given.gpus[0].driver)
+
+    monkeypatch.setattr(outcome, "benchmark_recipe", timing)
+    build(recipes, job(target=H200), replace(device("NVIDIA H200"), driver="580.1"))
+    assert isinstance(ask(recipes, job(target=H200)), JobOutcome)
+    assert asked == ["580.1"]
