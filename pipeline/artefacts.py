@@ -7,6 +7,7 @@ checks. So each of them is looked up before it is made, and kept as soon as it i
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import shutil
 import threading
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.build.progress_monitor import progress_text
 from pipeline.cache.content import CacheLookup, Hit, Miss, Rejected
-from pipeline.errors import ModelError
+from pipeline.errors import ModelError, PipelineError
 from pipeline.paths import write_bytes_atomically
 from pipeline.plan import previous_s_from_lookup
 
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from pipeline.slots import Slots
 
 OUTCOME_FILE = "outcome.json"
+
+
+class NotCachedError(PipelineError):
+    """An artefact would have to be made, by a workshop that makes nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +112,13 @@ class Workshop:
         self._lock = threading.Lock()
         self._lookups: dict[Digest, CacheLookup] = {}
         self._artefacts: dict[Digest, Future[Artefact]] = {}
+        self._makes = True
+
+    def cached_only(self) -> Workshop:
+        """This workshop without its children: what the cache cannot give raises ``NotCachedError``."""
+        other = copy.copy(self)
+        other._artefacts, other._makes = {}, False  # noqa: SLF001  of the same class
+        return other
 
     def look_up(self, key: Key, subject: str) -> CacheLookup:
         """What the cache holds for ``key``; asked once per run."""
@@ -145,6 +157,8 @@ class Workshop:
             lookup, warnings = fetched, (f"{recipe.key.kind} of {recipe.subject}: {fetched.reason}; made again",)
         elif isinstance(lookup, Rejected):
             warnings = (f"{recipe.key.kind} of {recipe.subject}: {lookup.reason}; made again",)
+        if not self._makes:
+            raise NotCachedError(f"{recipe.key.kind} of {recipe.subject} is not cached", why=lookup.reason)
         return self._make(recipe, lookup, folder, warnings)
 
     def _fetch(self, recipe: Recipe, hit: Hit, folder: Path) -> Artefact | Miss | Rejected:

@@ -68,6 +68,10 @@ def main_inner(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         from pipeline.cache_command import run_cache_command
 
         return run_cache_command(settings, options)
+    if command == "export":
+        from pipeline.export.command import run_export
+
+        return run_export(settings, triton=options.triton, bundle=options.bundle, as_json=options.json)
     if command == "doctor":
         from pipeline.doctor.examination import run_doctor
 
@@ -80,9 +84,24 @@ def main_inner(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             from pipeline.inspect_command import run_inspect
 
             return run_inspect(options.engines, cancel, profile=options.profile, as_json=options.json)
+        if getattr(options, "matrix", None):
+            from pipeline.fan_out.command import plan_matrix
+
+            return plan_matrix(settings, cancel, options.matrix)
         return {"validate": commands.validate, "plan": commands.plan, "run": commands.run}[command](
             settings, cancel, as_json=options.json
         )
+
+
+def command_options(command: str) -> dict[str, bool]:
+    """The options of a command that change what it does: name without dashes -> whether it takes a value."""
+    commands: Any = next(action for action in _parser()._actions if isinstance(action.choices, dict))  # noqa: SLF001
+    actions = commands.choices[command]._actions  # noqa: SLF001  argparse has no other way to list them
+    return {
+        action.option_strings[-1].removeprefix("--"): action.nargs != 0
+        for action in actions
+        if action.dest not in {"help", "json"}
+    }
 
 
 class _Parser(argparse.ArgumentParser):
@@ -131,6 +150,12 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("--profile", action="store_true", help="load the engine and time its layers anew")
     _add_calibration(commands)
     _add_report(commands)
+    export = _command(commands, "export", "hand delivered engines on", "export --triton models --only '*/*/fp16'")
+    export.add_argument("--triton", metavar="FOLDER", help="write or update a Triton model repository")
+    export.add_argument("--bundle", metavar="FILE", help="write one tar archive of the engines of one target")
+    export.add_argument("--out", metavar="FOLDER", help=f"where the engines are (default {DEFAULT_OUT})")
+    export.add_argument("--only", metavar="GLOBS", help="only jobs whose id matches, such as '*/l4/*'")
+    export.add_argument("--manifest", metavar="FILE", help="whose folder has the models' licences")
     doctor = _command(commands, "doctor", "say what this machine can build, and what is missing", "doctor --json")
     _add_cache_option(doctor)
     return parser
@@ -193,11 +218,18 @@ def _add_cache_option(command: argparse.ArgumentParser) -> None:
 def _add_run_options(command: argparse.ArgumentParser, name: str) -> None:
     command.add_argument("--manifest", metavar="FILE", help=f"manifest (default {DEFAULT_MANIFEST})")
     _add_cache_option(command)
-    command.add_argument("--only", metavar="GLOB", help="only jobs whose id matches, such as 'digits/sm_89/*'")
+    command.add_argument("--only", metavar="GLOBS", help="only jobs whose id matches, such as 'digits/sm_89/*,*/fp16'")
     if name == "run":
         command.add_argument("--out", metavar="FOLDER", help=f"where engines and reports go (default {DEFAULT_OUT})")
         command.add_argument("--workers", type=int, metavar="N", help="children at work at once (default: all cores)")
         command.add_argument("--cache-required", action="store_true", help="fail with 9 where the cache fails")
+    if name == "plan":
+        command.add_argument(
+            "--matrix",
+            choices=("github", "gitlab"),
+            help="print the jobs that runners must build, as a matrix or a child pipeline; deliver what is cached",
+        )
+        command.add_argument("--out", metavar="FOLDER", help=f"for what --matrix delivers (default {DEFAULT_OUT})")
     if name != "validate":
         command.add_argument("--require-all", action="store_true", help="fail when a job needs another machine")
 

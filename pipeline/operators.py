@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
-from pipeline.errors import ModelError
+from pipeline.errors import BuildError, DeviceError, ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,14 +20,17 @@ _NODES_SHOWN = 5
 def check_operators(recipes: Recipes, models: Mapping[str, SurveyedModel], jobs: Iterable[Job]) -> None:
     """Ask each runtime's parser about the models of ``jobs``; runtimes that are not installed here are left out.
 
-    Raises ``ModelError`` with every refused operator of every model and the nodes that use it.
+    A parser that could not be asked, because it crashed or its GPU is full, says nothing of the model: the jobs go on,
+    and their builds fail one by one for the same reason. Raises ``ModelError`` with every refused operator of every
+    model and the nodes that use it.
     """
     pairs = dict.fromkeys((job.model.name, job.target.runtime) for job in jobs)
     lines: list[str] = []
     for name, runtime in pairs:
         if runtime in recipes.runtimes:
-            answer = recipes.workshop.obtain(recipes.operators(models[name], runtime))
-            lines.extend(_line(models[name], runtime, refused) for refused in answer.outcome["refused"])
+            with contextlib.suppress(BuildError, DeviceError):
+                answer = recipes.workshop.obtain(recipes.operators(models[name], runtime))
+                lines.extend(_line(models[name], runtime, refused) for refused in answer.outcome["refused"])
     if lines:
         raise ModelError(
             "the builder's parser refuses operators",

@@ -67,14 +67,15 @@ class Plan:
 
 
 def jobs_from_manifest(manifest: Manifest, only: str = "*") -> tuple[Job, ...]:
-    """Every job whose id matches the glob ``only``. Raises ``SettingsError`` when there is none."""
+    """Every job whose id matches a glob of ``only``, commas between. Raises ``SettingsError`` when there is none."""
     jobs = tuple(
         Job(model, target, precision)
         for model in manifest.models
         for target in model.targets
         for precision in model.precisions
     )
-    selected = tuple(job for job in jobs if fnmatch.fnmatchcase(job.id, only))
+    globs = [glob.strip() for glob in only.split(",")]
+    selected = tuple(job for job in jobs if any(fnmatch.fnmatchcase(job.id, glob) for glob in globs))
     if not selected:
         ids = [job.id for job in jobs]
         raise SettingsError(

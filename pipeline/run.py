@@ -119,15 +119,20 @@ def _seal(settings: Settings) -> Seal | None:
     return KmsSeal(settings.cache_kms_key) if settings.cache_kms_key is not None else None
 
 
-def make_plan(context: Context) -> Planned:
-    """Load the manifest, survey its models, look every job up.
+def survey_jobs(context: Context) -> tuple[Manifest, tuple[Job, ...], Mapping[str, SurveyedModel]]:
+    """Load the manifest, choose its jobs, survey their models.
 
     Raises ``ManifestError``, ``ModelError``, and ``SettingsError`` where ``--only`` selects nothing.
     """
     manifest = load_manifest(context.settings.manifest)
     jobs = jobs_from_manifest(manifest, context.settings.only)
     surveyed = survey_models(models_of(jobs), context.workshop, context.recipes.tools)
-    models = {model.spec.name: model for model in surveyed}
+    return manifest, jobs, {model.spec.name: model for model in surveyed}
+
+
+def make_plan(context: Context) -> Planned:
+    """Survey the jobs' models and look every job up. Raises what ``survey_jobs`` raises."""
+    manifest, jobs, models = survey_jobs(context)
     plan = Plan(tuple(_planned(context, job, models[job.model.name]) for job in jobs))
     return Planned(manifest=manifest, models=models, plan=plan)
 

@@ -1,4 +1,4 @@
-"""What one run was asked to do. The only module that knows the names of environment variables."""
+"""What one run was asked to do. Only this and ``pipeline.action.step`` know the names of environment variables."""
 
 from __future__ import annotations
 

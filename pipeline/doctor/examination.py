@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pipeline.devices import installed_gpus
+from pipeline.doctor.container import container_findings, surroundings
 from pipeline.doctor.finding import Finding
 from pipeline.doctor.gpus import gpu_findings
 from pipeline.errors import PipelineError, SettingsError
@@ -87,7 +88,8 @@ def _gpus() -> tuple[Finding, ...]:
         runtimes = installed_runtimes()
     except PipelineError:
         runtimes = {}
-    return gpu_findings(installed_gpus(), runtimes)
+    devices = installed_gpus()
+    return (*gpu_findings(devices, runtimes), *container_findings(surroundings(), gpus=len(devices)))
 
 
 def _cache(place: CachePlace | None) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from pipeline.manifest.defaults import models_with_defaults
 from pipeline.manifest.document import MAX_FAULTS, read_document
 from pipeline.manifest.files import Files
 from pipeline.manifest.model import model_from_node
+from pipeline.manifest.runners import runners_from_node
 from pipeline.manifest.schema import check_schema
 from pipeline.manifest.types import Manifest
 
@@ -38,13 +39,14 @@ def load_manifest(path: Path) -> Manifest:
     files = Files(path.absolute().parent, faults)
     _check_names(nodes, faults)
     models = tuple(model_from_node(node, files) for node in nodes)
+    runners = runners_from_node(root.members.get("runners"), models, faults)
     jobs = sum(len(model.targets) * len(model.precisions) for model in models if model)
     if jobs > MAX_JOBS:
         fix = "split the manifest, or remove targets or precisions"
         faults.append(root.at(["models"]).fault(f"ask for {jobs} engines; a manifest may ask for {MAX_JOBS}", fix))
     if faults:
         raise ManifestError(tuple(dict.fromkeys(faults))[:MAX_FAULTS])
-    return Manifest(path.absolute(), VERSION, tuple(model for model in models if model))
+    return Manifest(path.absolute(), VERSION, tuple(model for model in models if model), runners)
 
 
 def _check_names(nodes: tuple[Node, ...], faults: list[Fault]) -> None:

@@ -221,3 +221,5 @@ class Manifest:
     path: Path
     version: int
     models: tuple[ModelSpec, ...]
+    runners: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Target id, or ``default`` -> the labels of the runners that build it."""

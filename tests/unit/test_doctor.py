@@ -24,6 +24,7 @@ def _machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "installed_tools", lambda: dict.fromkeys(TOOLS, "1.0"))
     monkeypatch.setattr(doctor, "installed_runtimes", lambda: {"tensorrt-rtx": "1.7.1.116"})
     monkeypatch.setattr(doctor, "installed_gpus", lambda: ())
+    monkeypatch.setattr(doctor, "container_findings", lambda *_, **__: ())
 
 
 def settings(folder: Path) -> Settings:

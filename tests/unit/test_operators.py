@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import ModelError
+from pipeline.errors import BuildError, Cancelled, DeviceError, ModelError, PipelineError
 from pipeline.operators import check_operators
 from pipeline.precision import Precision
 from tests.support.specs import H200, job
@@ -54,3 +54,21 @@ def test_every_refused_operator_of_every_model_is_named_with_its_nodes() -> None
         check(recipes, job(), job(name="other"))
     assert "Det at a, b: tensorrt-rtx says: no" in caught.value.why
     assert "Unique at n0, n1, n2, n3, n4 and 4 more" in caught.value.why
+
+
+@pytest.mark.parametrize("error", [BuildError("crashed"), DeviceError("the GPU is full")])
+def test_a_parser_that_cannot_be_asked_leaves_it_to_the_builds(error: PipelineError) -> None:
+    class Failing(Recipes):
+        def obtain(self, name: str) -> Any:
+            raise error
+
+    check(Failing(digits=[]), job(Precision.FP16))
+
+
+def test_a_run_that_is_cancelled_meanwhile_ends() -> None:
+    class Cancelling(Recipes):
+        def obtain(self, name: str) -> Any:
+            raise Cancelled("stop")
+
+    with pytest.raises(Cancelled):
+        check(Cancelling(digits=[]), job(Precision.FP16))

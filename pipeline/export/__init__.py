@@ -1,0 +1,1 @@
+"""Where engines go next: a model repository for Triton, an archive for anything else."""

@@ -1,0 +1,75 @@
+"""``plan --matrix``: settles what is cached, and prints what runners must do."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pipeline.assemble import report_from_outcomes
+from pipeline.deliver import LOGS, deliver_engine, deliver_report
+from pipeline.errors import PublishError
+from pipeline.fan_out.matrix import batches_from_jobs, github_matrix, gitlab_pipeline
+from pipeline.fan_out.settled import settled_or_planned
+from pipeline.outcome import JobOutcome, run_exit_code
+from pipeline.publish.github import write_outputs
+from pipeline.publish.progress import Progress
+from pipeline.run import open_context, survey_jobs
+
+if TYPE_CHECKING:
+    import threading
+
+    from pipeline.settings import Settings
+
+HOSTS = {"github": github_matrix, "gitlab": gitlab_pipeline}
+
+
+def plan_matrix(settings: Settings, cancel: threading.Event, host: str) -> int:
+    """Print the matrix for ``host``; write cached engines and their report to the output folder.
+
+    Returns 0 also where a cached job fails its verdict, which is in the report: the report over all parts decides.
+    Raises ``SettingsError`` where a job has no runner, and ``PublishError`` where the output folder cannot be written.
+    """
+    started, clock = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), time.monotonic()
+    with Progress(sys.stderr) as progress, open_context(settings, cancel, progress, settings.out / LOGS) as context:
+        manifest, jobs, models = survey_jobs(context)
+        recipes = replace(context.recipes, workshop=context.workshop.cached_only())
+        found = [settled_or_planned(job, models[job.model.name], recipes) for job in jobs]
+        settled = tuple(each for each in found if isinstance(each, JobOutcome))
+        batches = batches_from_jobs(
+            (each for each in found if not isinstance(each, JobOutcome)), dict(manifest.runners)
+        )
+        try:
+            engines = {
+                each.planned.job.id: engine
+                for each in settled
+                if (engine := deliver_engine(settings.out, each, models[each.planned.job.model.name], recipes))
+            }
+        except OSError as error:
+            raise PublishError(
+                "a cached engine could not be written", why=str(error), fix=f"check {settings.out} and its space"
+            ) from error
+    if settled:
+        report = report_from_outcomes(
+            settled,
+            manifest=settings.manifest,
+            engines=engines,
+            logs={},
+            runtimes=recipes.runtimes,
+            started=started,
+            elapsed_s=time.monotonic() - clock,
+            exit_code=run_exit_code(settled, require_all=False),
+            notes=(context.cache.trouble,) if context.cache.trouble else (),
+        )
+        deliver_report(settings.out, report)
+    matrix = json.dumps(HOSTS[host](batches))
+    print(matrix)
+    for batch in batches:
+        for planned in batch.jobs:
+            print(f"{planned.job.id}: {planned.reason}", file=sys.stderr)
+    print(f"{len(settled)} jobs settled from the cache, {len(found) - len(settled)} for runners", file=sys.stderr)
+    if settings.step_outputs is not None:
+        write_outputs(settings.step_outputs, {"matrix": matrix, "needed": str(bool(batches)).lower()})
+    return 0

@@ -1,0 +1,87 @@
+"""What the cache alone can settle of a job, on a machine without the job's GPU."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pipeline.artefacts import NotCachedError
+from pipeline.cache.content import Miss
+from pipeline.devices import GpuDevice
+from pipeline.engine_recipes import engine_recipe, missing_for
+from pipeline.inspection_recipes import layers_recipe
+from pipeline.outcome import job_outcome
+from pipeline.plan import PlannedJob, State, needs_runner, planned_from_lookup
+from pipeline.targets import GPUS, TENSORRT
+
+if TYPE_CHECKING:
+    from pipeline.outcome import JobOutcome
+    from pipeline.plan import Job
+    from pipeline.recipes import Recipes
+    from pipeline.survey import SurveyedModel
+    from pipeline.targets import Target
+
+_DRIVER = "layers.driver"
+"""The ingredient of an engine's layers that names the driver of the machine that looked at them."""
+
+
+def settled_or_planned(job: Job, model: SurveyedModel, recipes: Recipes) -> JobOutcome | PlannedJob:
+    """A cached job with its verdict, or the plan's line of a job that a runner must take.
+
+    A job is settled where the engine and all that is judged of it are cached for a product that its target stands for:
+    its accuracy, its layers, its timing. So limits are judged as of now, and nothing that failed there passes here.
+    Engines are fetched for that. ``recipes`` must be those of a workshop that makes nothing.
+    """
+    missing = ""
+    waiting: PlannedJob | None = None
+    for gpus in _assumed(job.target):
+        assumed = replace(recipes, gpus=gpus)
+        missing = missing_for(job, assumed)
+        if missing:
+            continue
+        recipe = engine_recipe(job, model, assumed)
+        planned = planned_from_lookup(job, recipes.workshop.look_up(recipe.key, recipe.subject))
+        if planned.state is not State.CACHED:
+            waiting = waiting or planned
+            continue
+        outcome = job_outcome(_with_driver(job, model, assumed), planned, model)
+        if not isinstance(outcome.error, NotCachedError):
+            return outcome
+        waiting = waiting or PlannedJob(
+            job, State.BUILD, f"its engine is cached, but {outcome.error}", planned.previous_s
+        )
+    return waiting or needs_runner(job, missing)
+
+
+def _with_driver(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipes:
+    """``recipes`` with the driver of the machine that last looked at the job's engine.
+
+    What was measured belongs to a driver, which nobody knows here; the entry of the engine's layers names it.
+    """
+    with contextlib.suppress(NotCachedError):
+        engine = recipes.workshop.obtain(engine_recipe(job, model, recipes))
+        layers = layers_recipe(job, model, engine, recipes)
+        if layers is not None:
+            lookup = recipes.workshop.look_up(layers.key, layers.subject)
+            if isinstance(lookup, Miss) and lookup.nearest and {each.name for each in lookup.differences} == {_DRIVER}:
+                driver = str(dict(lookup.nearest.key.ingredients)[_DRIVER])
+                return replace(recipes, gpus=tuple(replace(gpu, driver=driver) for gpu in recipes.gpus))
+    return recipes
+
+
+def _assumed(target: Target) -> tuple[tuple[GpuDevice, ...], ...]:
+    """The GPUs that a runner for ``target`` may have, one of each product; none are needed for TensorRT-RTX."""
+    if target.runtime != TENSORRT:
+        return ((),)
+    kinds = (
+        [GPUS[target.gpu]]
+        if target.gpu
+        else [gpu for gpu in GPUS.values() if gpu.compute_capability == target.compute_capability]
+    )
+    products = dict.fromkeys(product for gpu in kinds for product in gpu.products)
+    return tuple((_device(product, target.compute_capability),) for product in products) or ((),)
+
+
+def _device(product: str, compute_capability: tuple[int, int]) -> GpuDevice:
+    return GpuDevice(uuid="", name=product, compute_capability=compute_capability, memory_bytes=0, driver="", cuda="")
