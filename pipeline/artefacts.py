@@ -17,7 +17,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.build.progress_monitor import progress_text
-from pipeline.cache.content import CacheLookup, Hit, Miss, Rejected
+from pipeline.cache.content import CacheLookup, Hit, Miss, Off, Rejected
+from pipeline.cache.turns import Turns
 from pipeline.errors import ModelError, PipelineError
 from pipeline.paths import write_bytes_atomically
 from pipeline.plan import previous_s_from_lookup
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.cache.content import ContentCache
+    from pipeline.cache.lease import Leases
+    from pipeline.cache.receipt import Receipt
+    from pipeline.cache.turns import Turn
     from pipeline.child.supervisor import RunTask
     from pipeline.devices import GpuDevice
     from pipeline.digest import Digest
@@ -50,7 +54,8 @@ class Recipe:
     are called only when it must be made. ``files`` names the task's output files that belong to the artefact.
     ``faults`` looks at a cached artefact's files and says what is wrong with them. ``unchanged`` says, after the work,
     whether the user's files are still those that the key names. ``gpus`` are those that it may be made on; one of
-    them is its own while it is made. None are needed where there are none.
+    them is its own while it is made. None are needed where there are none. What is ``expensive`` is made by one runner
+    of several that share a cache, where they miss it at the same moment.
     """
 
     key: Key
@@ -65,6 +70,7 @@ class Recipe:
     timeout_s: float = 3600.0
     memory_bytes: int = 1 << 30
     gpus: tuple[GpuDevice, ...] = ()
+    expensive: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +106,7 @@ class Workshop:
         cancel: threading.Event,
         progress: Progress,
         run_task: RunTask,
+        leases: Leases | None = None,
     ) -> None:
         self._cache = cache
         self._scratch = scratch
@@ -109,6 +116,7 @@ class Workshop:
         self._cancel = cancel
         self._progress = progress
         self._run_task = run_task
+        self._turns = Turns(leases, cancel)
         self._lock = threading.Lock()
         self._lookups: dict[Digest, CacheLookup] = {}
         self._artefacts: dict[Digest, Future[Artefact]] = {}
@@ -149,17 +157,20 @@ class Workshop:
     def _fetch_or_make(self, recipe: Recipe) -> Artefact:
         lookup = self.look_up(recipe.key, recipe.subject)
         folder = self._scratch / recipe.key.kind / recipe.key.digest.hex
+        theirs = _MadeElsewhere(self._cache, recipe.key, lambda hit: self._fetch(recipe, hit, folder / "theirs"))
         warnings: tuple[str, ...] = ()
         if isinstance(lookup, Hit):
             fetched = self._fetch(recipe, lookup, folder)
             if isinstance(fetched, Artefact):
                 return fetched
+            theirs.refuse(lookup)
             lookup, warnings = fetched, (f"{recipe.key.kind} of {recipe.subject}: {fetched.reason}; made again",)
         elif isinstance(lookup, Rejected):
             warnings = (f"{recipe.key.kind} of {recipe.subject}: {lookup.reason}; made again",)
         if not self._makes:
             raise NotCachedError(f"{recipe.key.kind} of {recipe.subject} is not cached", why=lookup.reason)
-        return self._make(recipe, lookup, folder, warnings)
+        made = self._make_once(recipe, lookup, folder, theirs)
+        return replace(made, warnings=(*warnings, *made.warnings))
 
     def _fetch(self, recipe: Recipe, hit: Hit, folder: Path) -> Artefact | Miss | Rejected:
         paths = self._cache.fetch(hit, folder)
@@ -183,7 +194,36 @@ class Workshop:
             made_in_s=hit.receipt.duration_s or 0.0,
         )
 
-    def _make(self, recipe: Recipe, lookup: CacheLookup, folder: Path, warnings: tuple[str, ...]) -> Artefact:
+    def _make_once(self, recipe: Recipe, lookup: CacheLookup, folder: Path, theirs: _MadeElsewhere) -> Artefact:
+        """Make it and keep it, or fetch what another runner makes of it meanwhile."""
+        shared = recipe.expensive and not isinstance(lookup, Off)
+        with self._turns.of(recipe.key, patience_s=recipe.timeout_s if shared else 0.0) as turn:
+            found = self._awaited(recipe, turn, theirs) if turn.is_elsewhere() else None
+            while found is None:
+                made = self._make(recipe, lookup, folder, turn, theirs)
+                if made is not None:
+                    return self._commit(recipe, made, folder)
+                found = self._awaited(recipe, turn, theirs)
+        self._lookups[recipe.key.digest] = found.lookup
+        return found
+
+    def _awaited(self, recipe: Recipe, turn: Turn, theirs: _MadeElsewhere) -> Artefact | None:
+        """What another runner makes, shown as a task of its own; ``None`` where it ends without making it."""
+        task_id, started = f"{recipe.key.kind} {recipe.subject} elsewhere", time.monotonic()
+        self._progress.started(task_id, f"waiting for another runner, {recipe.stage} {recipe.subject}")
+        result = "it did not make it"
+        try:
+            found = turn.wait(theirs)
+            if found is not None:
+                result = "fetched"
+        finally:
+            self._progress.finished(task_id, result, time.monotonic() - started)
+        return found
+
+    def _make(
+        self, recipe: Recipe, lookup: CacheLookup, folder: Path, turn: Turn, theirs: _MadeElsewhere
+    ) -> Artefact | None:
+        """Make it in a child process; ``None`` where another runner has begun, or has made it."""
         sources = recipe.sources()
         request = recipe.request(sources)
         shutil.rmtree(folder, ignore_errors=True)
@@ -191,8 +231,10 @@ class Workshop:
         task_id = f"{recipe.key.kind} {recipe.subject}"
         log = self._logs / recipe.subject / f"{recipe.key.kind}.log"
         with contextlib.ExitStack() as held:
-            gpu = held.enter_context(self._gpus.taken(recipe.gpus, self._cancel)) if recipe.gpus else None
+            gpu = held.enter_context(self._free_gpu(recipe)) if recipe.gpus else None
             held.enter_context(self._slots.taken(recipe.memory_bytes, self._cancel))
+            if not turn.take(theirs):
+                return None
             self._progress.started(
                 task_id,
                 f"{recipe.stage} {recipe.subject}",
@@ -224,16 +266,13 @@ class Workshop:
         outcome = {**outcome, "warnings": [*inherited, *outcome.get("warnings", ())]}
         write_bytes_atomically(folder / OUTCOME_FILE, json.dumps(outcome).encode())
         files = {name: folder / name for name in recipe.files(outcome)}
-        made = Artefact(
-            key=recipe.key,
-            files=files,
-            outcome=outcome,
-            cached=False,
-            lookup=lookup,
-            made_in_s=elapsed_s,
-            warnings=warnings,
-        )
-        return self._commit(recipe, made, folder)
+        return Artefact(key=recipe.key, files=files, outcome=outcome, cached=False, lookup=lookup, made_in_s=elapsed_s)
+
+    def _free_gpu(self, recipe: Recipe) -> contextlib.AbstractContextManager[GpuDevice]:
+        def told(holders: str) -> None:
+            self._progress.note(f"{recipe.stage} {recipe.subject} waits for a GPU: {holders}")
+
+        return self._gpus.taken(recipe.gpus, self._cancel, job=recipe.subject, waits_for=told)
 
     def _commit(self, recipe: Recipe, made: Artefact, folder: Path) -> Artefact:
         """Keep what was made. Where another run was first, use its artefact, so that both report the same bytes."""
@@ -245,3 +284,36 @@ class Workshop:
             if isinstance(theirs, Artefact):
                 return replace(theirs, cached=False, lookup=made.lookup)
         return replace(made, warnings=(*made.warnings, *committed.warnings))
+
+
+class _MadeElsewhere:
+    """What other runners have made of ``key`` since it was looked up. What ``fetch`` refuses is not fetched again."""
+
+    def __init__(self, cache: ContentCache, key: Key, fetch: Callable[[Hit], Artefact | Miss | Rejected]) -> None:
+        self._cache = cache
+        self._key = key
+        self._fetch = fetch
+        self._refused: list[Receipt] = []
+
+    def is_there(self) -> bool:
+        """See ``Theirs``."""
+        return self._hit() is not None
+
+    def get(self) -> Artefact | None:
+        """See ``Theirs``."""
+        hit = self._hit()
+        if hit is None:
+            return None
+        fetched = self._fetch(hit)
+        if isinstance(fetched, Artefact):
+            return fetched
+        self.refuse(hit)
+        return None
+
+    def refuse(self, hit: Hit) -> None:
+        """Say that the files of ``hit`` are of no use."""
+        self._refused.append(hit.receipt)
+
+    def _hit(self) -> Hit | None:
+        hit = self._cache.appeared(self._key)
+        return None if hit is None or hit.receipt in self._refused else hit

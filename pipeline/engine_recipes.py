@@ -157,6 +157,7 @@ def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
         timeout_s=build.timeout_s,
         memory_bytes=memory_bytes(model),
         gpus=gpus,
+        expensive=True,
     )
 
 

@@ -112,6 +112,7 @@ class Recipes:
             unchanged=model.unchanged,
             timeout_s=model.spec.build.timeout_s,
             memory_bytes=memory_bytes(model),
+            expensive=True,
         )
 
     def native_calibration(self, model: SurveyedModel, gpus: tuple[GpuDevice, ...]) -> Recipe:

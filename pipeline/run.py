@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pipeline.artefacts import Workshop
 from pipeline.cache.content import ContentCache
 from pipeline.cache.s3_kms import KmsSeal
-from pipeline.cache.s3_opening import opened_for_upkeep, opened_store
+from pipeline.cache.s3_opening import opened_for_upkeep, opened_leases, opened_store
 from pipeline.cache.scope import Scope
 from pipeline.cache.seal import HmacSeal
 from pipeline.child.supervisor import run_task
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Mapping
 
+    from pipeline.cache.lease import Leases
     from pipeline.cache.seal import Seal
     from pipeline.cache.store import Store
     from pipeline.manifest.types import Manifest
@@ -86,6 +87,7 @@ def open_context(
         cancel=cancel,
         progress=progress,
         run_task=run_task,
+        leases=leases_from_settings(settings),
     )
     runtimes = installed_runtimes()
     recipes = Recipes(
@@ -110,6 +112,11 @@ def store_from_settings(settings: Settings, cancel: threading.Event, *, upkeep: 
         return None
     opened = opened_for_upkeep if upkeep else opened_store
     return opened(settings.cache, Scope(settings.cache_scope), seal=_seal(settings), cancel=cancel)
+
+
+def leases_from_settings(settings: Settings) -> Leases | None:
+    """Where runners that share the cache tell each other what they are at work on; ``None`` where none are shared."""
+    return opened_leases(settings.cache, Scope(settings.cache_scope)) if settings.cache is not None else None
 
 
 def _seal(settings: Settings) -> Seal | None:

@@ -166,6 +166,23 @@ class ContentCache:
             return self._fail(failure, started_s)
         return Hit(receipt)
 
+    def appeared(self, key: Key) -> Hit | None:
+        """A sound entry of ``key`` that was stored since it was looked up; the store is asked anew."""
+        store = self._store
+        if store is None or self._off:
+            return None
+        started_s = self._monotonic()
+        try:
+            receipt = _stored_receipt(store, key)
+        except ReceiptDamaged:
+            return None
+        except StoreFailed as failure:
+            self._fail(failure, started_s)
+            return None
+        with self._lock:
+            useless = receipt is None or self._rejected.get(key.digest) == receipt
+        return None if receipt is None or useless else Hit(receipt)
+
     def fetch(self, hit: Hit, folder: Path) -> tuple[Path, ...] | Miss | Rejected:
         """Copy the files of ``hit`` to ``folder`` under their own names, verified; all of them or none.
 

@@ -10,10 +10,12 @@ from pipeline.errors import SettingsError
 from pipeline.near import near_spelling
 
 SCHEME = "s3://"
+DEFAULT_LEASE_S = 120.0
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX = re.compile(r"[A-Za-z0-9!_.*'()-]+(/[A-Za-z0-9!_.*'()-]+)*")
+_SECONDS = re.compile(r"0|[1-9]\d{0,4}", re.ASCII)
 _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
-_OPTIONS = ("endpoint", "region", "addressing", "owner", "sse", "kms-key")
+_OPTIONS = ("endpoint", "region", "addressing", "owner", "sse", "kms-key", "lease")
 _ADDRESSING = ("auto", "path", "virtual")
 _ENCRYPTION = {"s3": "AES256", "kms": "aws:kms", "kms-dsse": "aws:kms:dsse"}
 
@@ -24,6 +26,7 @@ class S3Address:
 
     What is ``None`` is left to boto3's own configuration (environment, profile) or to the bucket's defaults.
     ``owner`` is the account that must own the bucket; ``encryption`` is S3's own word for it, like ``aws:kms``.
+    ``lease_s`` is how long a runner that is not heard of is believed to be at work on a job; 0 for no leases.
     """
 
     bucket: str
@@ -34,6 +37,11 @@ class S3Address:
     owner: str | None = None
     encryption: str | None = None
     kms_key: str | None = None
+    lease_s: float = DEFAULT_LEASE_S
+
+    def root(self, scope: str) -> str:
+        """What the names of all objects of ``scope`` begin with."""
+        return f"{self.prefix}/v1/{scope}/" if self.prefix else f"v1/{scope}/"
 
     def __str__(self) -> str:
         return f"{SCHEME}{self.bucket}/{self.prefix}".rstrip("/")
@@ -63,6 +71,9 @@ def address_from_url(url: str) -> S3Address:
         raise _wrong(url, f"owner={owner} is no account id", "write its twelve digits")
     if encryption is not None and encryption not in _ENCRYPTION:
         raise _wrong(url, f"sse={encryption} is not known", f"use one of {', '.join(_ENCRYPTION)}")
+    lease = options.get("lease", f"{DEFAULT_LEASE_S:.0f}")
+    if not _SECONDS.fullmatch(lease):
+        raise _wrong(url, f"lease={lease} is no number of seconds", "write lease=120, or lease=0 for no leases")
     if "kms-key" in options and not (encryption or "").startswith("kms"):
         raise _wrong(url, "kms-key is given without sse=kms", "add sse=kms")
     return S3Address(
@@ -74,6 +85,7 @@ def address_from_url(url: str) -> S3Address:
         owner=owner,
         encryption=_ENCRYPTION[encryption] if encryption else None,
         kms_key=options.get("kms-key"),
+        lease_s=float(lease),
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.cache.lease import S3Leases
 from pipeline.cache.local import LocalStore
 from pipeline.cache.s3_address import SCHEME, S3Address, address_from_url
 from pipeline.cache.s3_bucket import S3Bucket
@@ -22,6 +23,7 @@ from pipeline.errors import SettingsError
 if TYPE_CHECKING:
     import threading
 
+    from pipeline.cache.lease import Leases
     from pipeline.cache.seal import Seal
     from pipeline.cache.store import Store
 
@@ -61,6 +63,16 @@ def opened_for_upkeep(place: CachePlace, scope: Scope, *, seal: Seal | None, can
     if place.bucket is None:
         return opened_store(place, scope, seal=seal, cancel=cancel)
     return _layer(None, S3Bucket(place.bucket, cancel=cancel), scope.path, seal)
+
+
+def opened_leases(place: CachePlace, scope: Scope) -> Leases | None:
+    """The leases beside the receipts that a run of ``scope`` writes; ``None`` without a bucket, or where it has none.
+
+    A cancelled run gives its leases back, so their calls are not cancelled with it.
+    """
+    if place.bucket is None or not place.bucket.lease_s:
+        return None
+    return S3Leases(S3Bucket(place.bucket), place.bucket.root(scope.path), term_s=place.bucket.lease_s)
 
 
 def _layer(folder: Path | None, bucket: S3Bucket, path: str, seal: Seal | None) -> Store:

@@ -19,6 +19,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from pipeline.cache.lease import remove_stale_leases
 from pipeline.cache.receipt import RECEIPT_LIMIT_BYTES
 from pipeline.cache.s3_bucket import ATTEMPTS, AnsweredError
 from pipeline.cache.s3_download import Source, download, stream
@@ -64,8 +65,7 @@ class S3Store:
         transfers: int = _TRANSFERS,
     ) -> None:
         self._bucket = bucket
-        base = f"{bucket.address.prefix}/" if bucket.address.prefix else ""
-        self.root = f"{base}v1/{scope}/"
+        self.root = bucket.address.root(scope)
         self._name = f"s3://{bucket.address.bucket}/{self.root}".rstrip("/")
         self._renew_receipt_s = renew_receipt_s
         self._renew_blob_s = renew_blob_s
@@ -208,6 +208,7 @@ class S3Store:
     def sweep(self, older_than_s: float) -> int:
         """See ``Store``. S3 does not say how long the parts of a dead upload are, so the bytes are not known."""
         abort_stale_uploads(self._bucket, self.root, older_than_s)
+        remove_stale_leases(self._bucket, self.root, older_than_s)
         return 0
 
     def _adopted(self, name: str, size_bytes: int) -> bool:

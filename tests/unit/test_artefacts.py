@@ -17,10 +17,14 @@ from pipeline.gpu_lock import GpuPool
 from pipeline.keys import key_from_ingredients
 from pipeline.publish.progress import Progress
 from pipeline.slots import Slots
+from tests.support.leases import FakeLeases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from pipeline.artefacts import Artefact
+    from pipeline.cache.lease import Leases
 
 
 @dataclass
@@ -39,7 +43,7 @@ class Task:
         return {"file": "plan", "size": len(self.text)}
 
 
-def workshop(folder: Path, task: Task, run: str = "a") -> Workshop:
+def workshop(folder: Path, task: Task, run: str = "a", leases: Leases | None = None) -> Workshop:
     return Workshop(
         cache=ContentCache(LocalStore(folder / "cache")),
         scratch=folder / f"scratch-{run}",
@@ -49,6 +53,7 @@ def workshop(folder: Path, task: Task, run: str = "a") -> Workshop:
         cancel=threading.Event(),
         progress=Progress(None),
         run_task=task,
+        leases=leases,
     )
 
 
@@ -151,3 +156,72 @@ def test_a_look_up_is_made_once_per_run(tmp_path: Path) -> None:
     workshop(tmp_path, Task(), "b").obtain(recipe())
     assert shop.look_up(recipe().key, "digits/sm_89/fp16") is first
     assert isinstance(workshop(tmp_path, Task(), "c").look_up(recipe().key, "digits/sm_89/fp16"), Hit)
+
+
+def test_what_another_runner_is_at_work_on_is_awaited_and_fetched(tmp_path: Path) -> None:
+    def finish() -> None:
+        workshop(tmp_path, Task("theirs"), "other").obtain(recipe())
+
+    def sources() -> tuple[Artefact, ...]:
+        raise AssertionError("nothing that it is made from is asked for")
+
+    task = Task("mine")
+    waiting = workshop(tmp_path, task, leases=FakeLeases(refusals=2, at_first=finish))
+    waiting.look_up(recipe().key, "digits/sm_89/fp16")
+
+    found = waiting.obtain(replace(recipe(), expensive=True, sources=sources))
+
+    assert found.cached
+    assert found.files["plan"].read_text() == "theirs"
+    assert task.requests == []
+    assert isinstance(waiting.look_up(recipe().key, "digits/sm_89/fp16"), Hit)
+
+
+def test_what_another_runner_finished_since_the_look_up_is_not_made_again(tmp_path: Path) -> None:
+    task, leases = Task("mine"), FakeLeases()
+    shop = workshop(tmp_path, task, leases=leases)
+    shop.look_up(recipe().key, "digits/sm_89/fp16")
+    workshop(tmp_path, Task("theirs"), "other").obtain(recipe())
+
+    assert shop.obtain(replace(recipe(), expensive=True)).files["plan"].read_text() == "theirs"
+    assert task.requests == []
+    assert leases.events == ["held", "take", "release"]
+
+
+def test_what_another_runner_made_unfit_is_made_here(tmp_path: Path) -> None:
+    shop = workshop(tmp_path, Task("good plan"), leases=FakeLeases())
+    shop.look_up(recipe().key, "digits/sm_89/fp16")
+    workshop(tmp_path, Task("foreign plan"), "other").obtain(recipe())
+    strict = replace(
+        recipe(),
+        expensive=True,
+        faults=lambda files, _: ("foreign",) if "foreign" in files["plan"].read_text() else (),
+    )
+
+    assert shop.obtain(strict).files["plan"].read_text() == "good plan"
+    assert workshop(tmp_path, Task(), "c").obtain(strict).cached
+
+
+def test_the_lease_is_held_until_the_cache_has_what_was_made(tmp_path: Path) -> None:
+    seen = []
+
+    def look() -> None:
+        seen.append(workshop(tmp_path, Task(), "other").look_up(recipe().key, "digits/sm_89/fp16"))
+
+    workshop(tmp_path, Task(), leases=FakeLeases(at_release=look)).obtain(replace(recipe(), expensive=True))
+
+    assert [type(each) for each in seen] == [Hit]
+
+
+def test_what_is_cheap_takes_no_lease(tmp_path: Path) -> None:
+    leases = FakeLeases()
+    workshop(tmp_path, Task(), leases=leases).obtain(recipe())
+    assert leases.events == []
+
+
+def test_without_a_cache_no_lease_is_taken(tmp_path: Path) -> None:
+    leases = FakeLeases()
+    shop = workshop(tmp_path, Task(), leases=leases)
+    shop._cache = ContentCache(None)
+    shop.obtain(replace(recipe(), expensive=True))
+    assert leases.events == []

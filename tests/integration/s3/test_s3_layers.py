@@ -1,15 +1,13 @@
-"""Leases, tiers, scopes and seals over a real server."""
+"""Tiers, scopes and seals over a real server."""
 
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pipeline.cache.content import Commit, ContentCache, Hit, Miss, Rejected
-from pipeline.cache.lease import S3Leases, building_alone
 from pipeline.cache.local import LocalStore
 from pipeline.cache.s3_opening import CachePlace, opened_store
 from pipeline.cache.scope import Scope
@@ -63,11 +61,6 @@ def engine(tmp_path: Path) -> dict[str, Path]:
     path = tmp_path / "plan"
     path.write_bytes(b"plan" * 1000)
     return {"engine.plan": path}
-
-
-@pytest.fixture
-def leases(place: S3Place) -> S3Leases:
-    return S3Leases(place.bucket, place.store.root)
 
 
 def _cache(place: S3Place, scope: str, folder: Path | None = None, seal: Seal | None = None) -> ContentCache:
@@ -168,75 +161,3 @@ def test_T2_a_sealed_receipt_of_a_pull_request_that_is_copied_to_the_trusted_sco
 
     assert isinstance(_cache(place, "trusted", seal=HmacSeal([SECRET])).lookup(KEY, "digits"), Rejected)
     assert isinstance(_cache(place, "trusted").lookup(KEY, "digits"), Hit)
-
-
-def test_one_holder_at_a_time(leases: S3Leases) -> None:
-    lease = leases.take("engine", KEY.digest)
-    assert lease is not None
-
-    assert leases.take("engine", KEY.digest) is None
-    assert leases.renew(lease)
-    leases.release(lease)
-    assert leases.take("engine", KEY.digest) is not None
-
-
-def test_the_lease_of_a_dead_runner_passes_to_one_of_many(place: S3Place, leases: S3Leases) -> None:
-    dead = leases.take("engine", KEY.digest)
-    assert dead is not None
-    time.sleep(2.1)
-    hasty = S3Leases(place.bucket, place.store.root, term_s=2)
-    barrier, taken = threading.Barrier(8), []
-
-    def take() -> None:
-        barrier.wait(30)
-        lease = hasty.take("engine", KEY.digest)
-        if lease is not None:
-            taken.append(lease)
-
-    threads = [threading.Thread(target=take) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert len(taken) == 1
-    assert not leases.renew(dead)
-    leases.release(dead)
-    assert hasty.renew(taken[0])
-
-
-def test_of_runners_that_miss_at_once_one_builds_and_the_others_find_it(
-    place: S3Place, leases: S3Leases, engine: dict[str, Path]
-) -> None:
-    cache, built, barrier = ContentCache(place.store), [], threading.Barrier(4)
-
-    def run(number: int) -> None:
-        barrier.wait(30)
-        with building_alone(
-            leases,
-            KEY,
-            appeared=lambda: isinstance(cache.lookup(KEY, "digits"), Hit),
-            cancel=threading.Event(),
-            patience_s=30,
-        ) as mine:
-            if mine:
-                time.sleep(0.5)
-                built.append(number)
-                cache.commit(KEY, "digits", engine, {})
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert len(built) == 1
-    assert not [key for key in place.keys() if "/lease/" in key]
-
-
-def test_a_server_that_refuses_leases_lets_everybody_build(proxy: FaultyProxy, place: S3Place) -> None:
-    proxy.script = always(Fault(status=403, code="AccessDenied"), "/lease/")
-    with S3Place(proxy.endpoint_url, prefix=place.prefix) as behind:
-        refused = S3Leases(behind.bucket, behind.store.root)
-        with building_alone(refused, KEY, appeared=lambda: False, cancel=threading.Event(), patience_s=30) as mine:
-            assert mine

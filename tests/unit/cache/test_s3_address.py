@@ -13,7 +13,7 @@ def test_a_bucket_alone_leaves_the_rest_to_boto3() -> None:
 def test_every_option_is_read() -> None:
     url = (
         "s3://engines/team/a/?endpoint=https://s3.example:9000&region=eu-west-1&addressing=path"
-        "&owner=123456789012&sse=kms&kms-key=arn:aws:kms:eu-west-1:123456789012:key/1"
+        "&owner=123456789012&sse=kms&kms-key=arn:aws:kms:eu-west-1:123456789012:key/1&lease=30"
     )
 
     assert address_from_url(url) == S3Address(
@@ -25,12 +25,18 @@ def test_every_option_is_read() -> None:
         owner="123456789012",
         encryption="aws:kms",
         kms_key="arn:aws:kms:eu-west-1:123456789012:key/1",
+        lease_s=30.0,
     )
 
 
 def test_the_text_names_bucket_and_prefix() -> None:
     assert str(S3Address(bucket="engines", prefix="team/a")) == "s3://engines/team/a"
     assert str(S3Address(bucket="engines")) == "s3://engines"
+
+
+def test_the_names_of_all_objects_begin_with_prefix_layout_and_scope() -> None:
+    assert S3Address(bucket="engines", prefix="team/a").root("pr/1/2") == "team/a/v1/pr/1/2/"
+    assert S3Address(bucket="engines").root("trusted") == "v1/trusted/"
 
 
 @pytest.mark.parametrize(
@@ -50,6 +56,8 @@ def test_the_text_names_bucket_and_prefix() -> None:
         ("s3://engines?owner=1234", "no account id"),
         ("s3://engines?owner=١٢٣٤٥٦٧٨٩٠١٢", "no account id"),
         ("s3://engines?sse=aes", "sse=aes is not known"),
+        ("s3://engines?lease=-1", "no number of seconds"),
+        ("s3://engines?lease=2m", "no number of seconds"),
         ("s3://engines?kms-key=x", "without sse=kms"),
         ("s3://engines?sse=s3&kms-key=x", "without sse=kms"),
         ("s3://engines?reg=x", "did you mean 'region'"),
