@@ -27,7 +27,7 @@ from pipeline.digest import canonical_json
 from pipeline.errors import BuildError, ModelError, PipelineError
 from pipeline.manifest.types import CalibrationMethod, ShapeRange
 from pipeline.paths import write_bytes_atomically
-from pipeline.prepare.calibration_table import table_from_tensorrt
+from pipeline.prepare.calibration_table import headed, table_from_tensorrt
 from pipeline.prepare.dataset import open_dataset
 from pipeline.prepare.dataset_files import dataset_digest
 from pipeline.prepare.facts import tensor_from_json
@@ -73,7 +73,7 @@ def calibrate_native(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     _parse(native, Path(request["model"]), [Path(path) for path in request["plugins"]], method)
     expected = expected_tensors(native.network)
     text = _calibrated(native, dataset, batch_size, request, BuildProgress(folder))
-    table, not_finite = table_from_tensorrt(text.decode())
+    table, not_finite = table_from_tensorrt(headed(text.decode(), _version(native.trt)))
     require_tensors(table, expected, where=str(request["model"]), fix=_EXPLICIT)
     description = {
         "method": method.value,
@@ -98,6 +98,11 @@ def calibrate_native(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         "seconds": round(native.log.elapsed_s, 3),
         "warnings": list(_warnings(batch_size, request, dataset, not_finite)),
     }
+
+
+def _version(trt: Any) -> tuple[int, int, int]:
+    major, minor, patch = (int(part) for part in trt.__version__.split(".")[:3])
+    return major, minor, patch
 
 
 def equal_batch_size(samples: int, wanted: int) -> int:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from pipeline.manifest.types import CalibrationMethod
 
+_LEGACY_FIRST_LINE = re.compile(r"[0-9]+ [0-9a-f]{16} [0-9a-f]{16}")
+"""What TensorRT 8.6's legacy calibrator writes in place of a header: a number, regression cutoff and quantile."""
 _HEADER = re.compile(r"TRT-[0-9]{4,6}-[A-Za-z0-9]{1,40}")
 _ENTRY = re.compile(r"(?P<tensor>.+): (?P<hex>[0-9a-fA-F]{1,8})")
 _STORED_VERSION = (10, 0, 0)
@@ -94,6 +96,14 @@ def table_from_amax(method: CalibrationMethod, amax: Mapping[str, float]) -> Cal
     """
     header = f"TRT-{_version_number(_STORED_VERSION)}-{_CALIBRATORS[method.value]}"
     return CalibrationTable(header, {tensor: _single(value / _LARGEST_INTEGER) for tensor, value in amax.items()})
+
+
+def headed(text: str, version: tuple[int, int, int]) -> str:
+    """``text`` as TensorRT ``version`` wrote it, with the header that its legacy calibrator leaves out."""
+    first, separator, entries = text.partition("\n")
+    if _LEGACY_FIRST_LINE.fullmatch(first) is None:
+        return text
+    return f"TRT-{_version_number(version)}-LegacyCalibration{separator}{entries}"
 
 
 def parse_table(text: str) -> CalibrationTable:

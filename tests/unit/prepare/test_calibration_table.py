@@ -12,6 +12,7 @@ from pipeline.errors import ModelError
 from pipeline.manifest.types import CalibrationMethod
 from pipeline.prepare.calibration_table import (
     CalibrationTable,
+    headed,
     parse_table,
     read_table,
     table_from_amax,
@@ -183,3 +184,13 @@ def test_a_table_cannot_be_changed() -> None:
 
     with pytest.raises(TypeError):
         table.scales["x"] = 2.0  # type: ignore[index]
+
+
+def test_the_legacy_calibrators_table_gets_the_header_that_it_lacks() -> None:
+    written = "0 3ff0000000000000 3fefff2e48e8a71d\nimage: 3c010204\n"
+    assert headed(written, (8, 6, 0)) == "TRT-8600-LegacyCalibration\nimage: 3c010204\n"
+
+
+def test_a_table_with_a_header_keeps_it() -> None:
+    written = "TRT-8600-EntropyCalibration2\nimage: 3c010204\n"
+    assert headed(written, (8, 6, 0)) == written
