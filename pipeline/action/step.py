@@ -15,7 +15,7 @@ from pipeline.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_INPUT_COMMANDS = ("run", "plan", "validate", "doctor")
+_INPUT_COMMANDS = ("run", "plan", "report", "validate", "doctor")
 """What the input ``command`` may be. ``cache prune`` removes entries, so it is no step of a workflow."""
 
 

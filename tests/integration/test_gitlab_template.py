@@ -21,7 +21,6 @@ include:
 """
 COMMAND = """#!/bin/sh
 echo "$*" >> {calls}
-[ "$1" != report ] || exec find "$3" -name report.json
 exec {python} {entrypoint} "$@"
 """
 
@@ -84,6 +83,6 @@ def test_a_pipeline_builds_on_the_runners_of_each_target_and_the_next_one_builds
     assert sorted(call.rsplit("/", 1)[1] for call in builds) == ["cpu", "gpu-l4"]
     assert "passed: 3 jobs, 3 built" in told
     assert "passed: 6 jobs, 6 built" in told
-    assert {"trt-engines-parts/cpu/report.json", "trt-engines-parts/gpu-l4/report.json"} <= set(told.split())
+    assert "passed: 9 jobs, 9 built" in told
     run_pipeline(project)
     assert calls(project) == [plan, report]

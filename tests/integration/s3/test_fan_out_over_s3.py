@@ -77,6 +77,9 @@ def test_only_what_is_missing_is_handed_out_even_after_a_builder_died(checkout: 
     assert left["name"] == "cpu"
     finish(start(checkout, "run", "--out", "parts/cpu", "--only", left["only"], *settings))
 
+    told = finish(start(checkout, "report", "--from", "parts"))
+    assert "passed: 9 jobs" in told
+
     last = json.loads(finish(start(checkout, "plan", "--matrix", "github", "--out", "parts/plan", *settings)))
     assert last == {"include": []}
     settled = statuses(checkout / "parts/plan")
