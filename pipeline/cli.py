@@ -200,6 +200,7 @@ def _add_report(commands: Any) -> None:
     command.add_argument(
         "--format", choices=("terminal", "markdown", "html", "json"), default="terminal", help="(default terminal)"
     )
+    command.add_argument("--exit-code", action="store_true", help="end with the exit code of the runs that are shown")
 
 
 def _add_cache_option(command: argparse.ArgumentParser) -> None:

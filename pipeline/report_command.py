@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def run_report(options: argparse.Namespace) -> int:
     """Print the merged report of the folder ``options.source`` in ``options.format``.
 
-    Raises ``SettingsError`` for what cannot be read, ``PublishError`` for what cannot be written.
+    Returns 0, or the exit code of the runs together where ``options.exit_code`` asks for it, so that a last job of a
+    pipeline passes or fails for all of them. Raises ``SettingsError`` for what cannot be read, ``PublishError`` for
+    what cannot be written.
     """
     parts = read_parts(Path(options.source))
     report = merged(parts.reports)
@@ -36,7 +38,7 @@ def run_report(options: argparse.Namespace) -> int:
         from pipeline.publish.html.page import html_from_report
 
         _write(html_from_report(report, parts.details, parts.layers))
-    return 0
+    return report.exit_code if options.exit_code else 0
 
 
 def _write(text: str) -> None:

@@ -22,6 +22,12 @@ def test_the_terminal_is_the_default(capsys: pytest.CaptureFixture[str]) -> None
     assert printed(capsys) == printed(capsys, "--format", "terminal")
 
 
+def test_showing_a_failed_run_is_no_failure_unless_asked_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    failed = json.loads(printed(capsys, "--format", "json"))["exit_code"]
+    assert failed != 0
+    assert main(["report", "--from", str(SAMPLE), "--exit-code"], {}) == failed
+
+
 def test_json_is_a_report_again(capsys: pytest.CaptureFixture[str]) -> None:
     report = report_from_json(json.loads(printed(capsys, "--format", "json")))
     assert len(report.jobs) == 96
