@@ -54,6 +54,7 @@ def benchmark_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipes: 
         request=lambda _: {
             **_request(benchmark, model, settings),
             "engine": str(file),
+            "plugins": [str(path) for path in model.spec.build.plugins],
             "precision": str(job.precision),
             "streams": benchmark.streams,
             "cuda_graph": benchmark.cuda_graph,

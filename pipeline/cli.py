@@ -83,7 +83,9 @@ def main_inner(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         if command == "inspect":
             from pipeline.inspect_command import run_inspect
 
-            return run_inspect(options.engines, cancel, profile=options.profile, as_json=options.json)
+            return run_inspect(
+                options.engines, cancel, profile=options.profile, plugins=options.plugin, as_json=options.json
+            )
         if getattr(options, "matrix", None):
             from pipeline.fan_out.command import plan_matrix
 
@@ -148,6 +150,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     inspect.add_argument("engines", nargs="+", type=Path, metavar="ENGINE", help="an engine, or its .layers.json")
     inspect.add_argument("--profile", action="store_true", help="load the engine and time its layers anew")
+    inspect.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="a plugin library that it needs; repeat",
+    )
     _add_calibration(commands)
     _add_report(commands)
     export = _command(commands, "export", "hand delivered engines on", "export --triton models --only '*/*/fp16'")

@@ -182,6 +182,7 @@ def engine_check_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipe
         stage="verifying",
         request=lambda _: {
             "engine": str(file),
+            "plugins": [str(path) for path in model.spec.build.plugins],
             "reference": str(model.spec.onnx),
             "data": str(accuracy.data),
             "labels": str(accuracy.labels) if accuracy.labels else None,

@@ -28,15 +28,23 @@ _LARGEST_BYTES = 64 << 20
 _TIMEOUT_S = 600.0
 
 
-def run_inspect(engines: Sequence[Path], cancel: threading.Event, *, profile: bool, as_json: bool) -> int:
+def run_inspect(
+    engines: Sequence[Path],
+    cancel: threading.Event,
+    *,
+    profile: bool,
+    plugins: Sequence[Path] = (),
+    as_json: bool,
+) -> int:
     """Print the layers of one engine, or the changes from the first to the second of two. Returns 0.
 
     Each is a ``.layers.json`` as a run writes it, or an engine beside which one lies; any other engine is loaded in a
-    child process, which needs its kind of GPU and its TensorRT. Raises ``SettingsError`` for files that are neither.
+    child process, which needs its kind of GPU, its TensorRT and the ``plugins`` that it was built with. Raises
+    ``SettingsError`` for files that are neither.
     """
     if not 1 <= len(engines) <= 2:
         raise SettingsError(f"{len(engines)} engines were named", fix="name one, or two to compare")
-    found = [_layers(path, cancel, profile=profile) for path in engines]
+    found = [_layers(path, cancel, profile=profile, plugins=plugins) for path in engines]
     if len(found) == 1:
         _print_engine(found[0], as_json=as_json)
     else:
@@ -76,13 +84,13 @@ def _print_changes(before: EngineLayers, after: EngineLayers, *, as_json: bool) 
     print(f"{len(changes)} changes in {len(before.layers)} and {len(after.layers)} layers{times}")
 
 
-def _layers(path: Path, cancel: threading.Event, *, profile: bool) -> EngineLayers:
+def _layers(path: Path, cancel: threading.Event, *, profile: bool, plugins: Sequence[Path]) -> EngineLayers:
     if not path.is_file():
         raise SettingsError(f"there is no file {path}", fix="name an engine, or the .layers.json beside one")
     beside = path if path.name.endswith(".json") else path.with_suffix(LAYERS_SUFFIX)
     if beside == path or (beside.is_file() and not profile):
         return _layers_from_file(beside)
-    return _layers_from_engine(path, cancel, profile=profile)
+    return _layers_from_engine(path, cancel, profile=profile, plugins=plugins)
 
 
 def _layers_from_file(path: Path) -> EngineLayers:
@@ -96,10 +104,13 @@ def _layers_from_file(path: Path) -> EngineLayers:
         ) from error
 
 
-def _layers_from_engine(path: Path, cancel: threading.Event, *, profile: bool) -> EngineLayers:
+def _layers_from_engine(path: Path, cancel: threading.Event, *, profile: bool, plugins: Sequence[Path]) -> EngineLayers:
     from pipeline.child.supervisor import run_task
     from pipeline.devices import installed_gpus
 
+    for plugin in plugins:
+        if not plugin.is_file():
+            raise SettingsError(f"there is no plugin library {plugin}", fix="correct --plugin")
     gpus = installed_gpus()
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trt-engines-")))
@@ -107,7 +118,11 @@ def _layers_from_engine(path: Path, cancel: threading.Event, *, profile: bool) -
         folder.mkdir()
         outcome = run_task(
             "inspect-engine",
-            {"engine": str(path.absolute()), "profile": profile},
+            {
+                "engine": str(path.absolute()),
+                "plugins": [str(each.absolute()) for each in plugins],
+                "profile": profile,
+            },
             folder,
             timeout_s=_TIMEOUT_S,
             cancel=cancel,

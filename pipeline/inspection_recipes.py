@@ -39,7 +39,11 @@ def layers_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipes: Rec
         subject=job.id,
         task="inspect-engine",
         stage="inspecting",
-        request=lambda _: {"engine": str(file), "profile": True},
+        request=lambda _: {
+            "engine": str(file),
+            "plugins": [str(path) for path in model.spec.build.plugins],
+            "profile": True,
+        },
         files=lambda outcome: (outcome["layers"],),
         faults=_faults,
         timeout_s=_INSPECT_TIMEOUT_S,

@@ -29,9 +29,9 @@ _UNSTEADY = "its speed did not settle while it warmed up: other work, or a GPU w
 def benchmark_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:  # noqa: ARG001
     """Task ``benchmark``: time ``request["engine"]``; returns a ``Measurement`` as JSON.
 
-    Request: ``engine``, ``precision``, ``inputs`` (facts as JSON), ``shapes`` (of every input), ``warmup_s``,
-    ``duration_s``, ``streams``, ``cuda_graph``, ``items`` (``per_inference`` and ``unit``, or null), ``data`` (or
-    null), ``seed``. Raises ``DeviceError`` where the GPU is shared or missing, and what ``Engine`` raises.
+    Request: ``engine``, ``plugins`` (paths), ``precision``, ``inputs`` (facts as JSON), ``shapes`` (of every input),
+    ``warmup_s``, ``duration_s``, ``streams``, ``cuda_graph``, ``items`` (``per_inference`` and ``unit``, or null),
+    ``data`` (or null), ``seed``. Raises ``DeviceError`` where the GPU is shared or missing, and what ``Engine`` raises.
     """
     watch = GpuWatch()
     watch.refuse_shared_gpu()
@@ -39,7 +39,7 @@ def benchmark_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:  
     inputs = inputs_from_request(request)
     _spin_while_waiting()
     device, free_before = device_name(), free_bytes()
-    engine = Engine(Path(request["engine"]))
+    engine = Engine(Path(request["engine"]), plugins=request["plugins"])
     context_bytes = int(engine.engine.device_memory_size)
     engine_bytes = max(free_before - free_bytes() - context_bytes, 0)
     inputs = {name: inputs[name] for name in engine.input_names}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.build.builder_log import BuilderLog
+from pipeline.build.plugins import load_plugins
 from pipeline.build.tensorrt_settings import lacking
 from pipeline.cuda import free_memory_text, require_gpu
 from pipeline.errors import BuildError, DeviceError
@@ -70,10 +71,4 @@ class NativeTensorRT:
     def load_plugins(self, paths: Iterable[Path]) -> None:
         """TensorRT's own plugins and the libraries ``paths``. Raises ``BuildError``."""
         self.trt.init_libnvinfer_plugins(self.logger, "")
-        for path in paths:
-            if self.trt.get_plugin_registry().load_library(str(path)) is None:
-                raise BuildError(
-                    f"the plugin library {path.name} could not be loaded",
-                    why=self.log.diagnosis().why,
-                    fix="build it for this TensorRT and CUDA version",
-                )
+        load_plugins(self.trt, paths, lambda: self.log.diagnosis().why)

@@ -17,13 +17,14 @@ from pipeline.verify.session import Session
 def verify_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:  # noqa: ARG001
     """Task ``verify-engine``: compare ``request["engine"]`` with the ONNX file ``request["reference"]``.
 
-    The reference runs in FP32 with ONNX Runtime. Returns a ``Comparison`` whose subject is the engine. Raises
-    ``ModelError`` for data that does not fit, ``BuildError`` where the engine cannot be loaded or run.
+    The engine needs the libraries ``request["plugins"]``. The reference runs in FP32 with ONNX Runtime. Returns a
+    ``Comparison`` whose subject is the engine. Raises ``ModelError`` for data that does not fit, ``BuildError`` where
+    the engine cannot be loaded or run.
     """
     reference = Path(request["reference"])
     dataset = open_dataset(Path(request["data"]), input_facts(reference), samples=request["samples"])
     labels = read_labels(Path(request["labels"]), dataset) if request["labels"] else None
-    original, engine = Session(reference, "original model"), Engine(Path(request["engine"]))
+    original, engine = Session(reference, "original model"), Engine(Path(request["engine"]), plugins=request["plugins"])
     if set(original.output_names) != set(engine.output_names):
         raise ModelError(
             "the engine has other outputs than the original",

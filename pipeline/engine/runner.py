@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.build.plan_header import read_plan_header
+from pipeline.build.plugins import load_plugins
 from pipeline.cuda import call, require_gpu
 from pipeline.errors import BuildError, ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     import numpy.typing as npt
@@ -28,10 +29,11 @@ _DTYPES = {"FLOAT": "float32", "HALF": "float16", "INT8": "int8", "INT32": "int3
 class Engine:
     """One engine, one execution context, one stream. ``Session`` of ``pipeline.verify`` has the same two members."""
 
-    def __init__(self, path: Path, *, beside: Engine | None = None) -> None:
+    def __init__(self, path: Path, *, plugins: Iterable[str] = (), beside: Engine | None = None) -> None:
         """Load the plan at ``path``, or share what ``beside`` loaded from there, with a context of its own.
 
-        Raises ``BuildError`` where TensorRT refuses it, ``DeviceError`` without a GPU.
+        ``plugins`` are the libraries that it was built with; once loaded, they serve the whole process. Raises
+        ``BuildError`` where TensorRT refuses any of them, ``DeviceError`` without a GPU.
         """
         require_gpu()
         import tensorrt as trt
@@ -52,6 +54,7 @@ class Engine:
         self._messages = messages
         self._logger = Logger()
         trt.init_libnvinfer_plugins(self._logger, "")
+        load_plugins(trt, plugins, lambda: "; ".join(messages))
         self._runtime = trt.Runtime(self._logger)
         self.engine: Any = beside.engine if beside else self._loaded(path)
         if self.engine is None:

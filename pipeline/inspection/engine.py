@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.digest import digest_from_file
 from pipeline.engine.runner import Engine
@@ -13,6 +13,9 @@ from pipeline.errors import BuildError
 from pipeline.inspection.inspector import layers_from_inspector
 from pipeline.inspection.layer_times import timed_layers
 from pipeline.inspection.layers import EngineLayers, layers_to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 LAYERS_FILE = "layers.json"
 _UNNAMED = "TensorRT's profiler names other layers than its inspector, so no layer has a time"
@@ -22,20 +25,21 @@ _NAMES_ALONE = "the engine tells at most layer names: build it with `build.profi
 def inspect_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Task ``inspect-engine``: the layers of ``request["engine"]``, timed where ``request["profile"]``.
 
+    ``request["plugins"]`` are the libraries that it was built with.
     Writes ``layers.json`` and returns its name with warnings. Raises what ``engine_layers`` raises.
     """
-    layers, warnings = engine_layers(Path(request["engine"]), profile=request["profile"])
+    layers, warnings = engine_layers(Path(request["engine"]), profile=request["profile"], plugins=request["plugins"])
     (folder / LAYERS_FILE).write_text(json.dumps(layers_to_json(layers), indent=1), encoding="utf-8")
     return {"layers": LAYERS_FILE, "warnings": list(warnings)}
 
 
-def engine_layers(path: Path, *, profile: bool) -> tuple[EngineLayers, tuple[str, ...]]:
+def engine_layers(path: Path, *, profile: bool, plugins: Iterable[str] = ()) -> tuple[EngineLayers, tuple[str, ...]]:
     """The layers of the plan at ``path``, and what the reader should know about them.
 
     Dynamic inputs have the shapes that the first profile is tuned for. Raises ``BuildError`` where the engine cannot
     be loaded, run or understood, ``ModelError`` where a timed engine cannot be fed.
     """
-    engine = Engine(path)
+    engine = Engine(path, plugins=plugins)
     shapes = {name: tuple(engine.engine.get_tensor_profile_shape(name, 0)[1]) for name in engine.input_names}
     text = _inspector_text(engine, shapes)
     try:

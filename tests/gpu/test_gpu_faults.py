@@ -70,7 +70,14 @@ def test_F28_a_gpu_without_memory_fails_the_job_with_advice_and_the_next_run_bui
 def test_F30_a_benchmark_refuses_a_gpu_that_others_use(built: Built, tmp_path: Path) -> None:
     folder, report = built
     engine = folder / "engines" / report["jobs"][0]["engine"]["path"]
-    request: dict[str, Any] = {"engine": str(engine), "inputs": [], "shapes": {}, "data": None, "seed": 0}
+    request: dict[str, Any] = {
+        "engine": str(engine),
+        "plugins": [],
+        "inputs": [],
+        "shapes": {},
+        "data": None,
+        "seed": 0,
+    }
     with memory_held(8 << 30), pytest.raises(DeviceError, match="the GPU is shared"):
         task("benchmark", request, tmp_path / "out")
 
@@ -88,7 +95,11 @@ def test_F32_an_engine_of_another_version_is_refused_with_a_reason(built: Built,
     plan[24] += 1  # The major version in the header of a plan.
     (tmp_path / "foreign.engine").write_bytes(bytes(plan))
     with pytest.raises(PipelineError, match="cannot be loaded") as caught:
-        task("inspect-engine", {"engine": str(tmp_path / "foreign.engine"), "profile": False}, tmp_path / "out")
+        task(
+            "inspect-engine",
+            {"engine": str(tmp_path / "foreign.engine"), "profile": False, "plugins": []},
+            tmp_path / "out",
+        )
     assert caught.value.fix
 
 

@@ -21,7 +21,7 @@ models:
   - name: digits
     onnx: model.onnx
     profiles:
-      - image: {{min: [1, 1, 8, 8], opt: [8, 1, 8, 8], max: [32, 1, 8, 8]}}
+      - image: {{min: [1, 1, 8, 8], opt: [8, 1, 8, 8], max: [32, 1, 8, 8]}}{profiles}
     targets: [{{compute_capability: "{capability}"}}]
     precisions: [{precisions}]
     calibration: {{{calibration}}}
@@ -55,6 +55,7 @@ def run(
     share: float = 0,
     build: str = "",
     more: str = "",
+    profiles: str = "",
     only: str = "*",
     out: str = "engines",
 ) -> dict[str, Any]:
@@ -70,6 +71,7 @@ def run(
         cosine=cosine,
         share=share,
         build=build,
+        profiles=profiles,
         more=more,
     )
     shutil.copytree(EXAMPLE, folder / "digits", dirs_exist_ok=True)

@@ -63,3 +63,11 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_three_engines_are_too_many(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="3 engines"):
         inspect(*[tmp_path / "a"] * 3)
+
+
+def test_a_plugin_library_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "e.engine").write_bytes(b"plan")
+    with pytest.raises(SettingsError, match="there is no plugin library"):
+        run_inspect(
+            [tmp_path / "e.engine"], threading.Event(), profile=False, plugins=[tmp_path / "libroi.so"], as_json=False
+        )

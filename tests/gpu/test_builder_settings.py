@@ -1,0 +1,100 @@
+"""What a manifest asks of the builder is what full TensorRT builds, on the GPU of this machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.detector import detector
+from tests.support.gpu_runs import BENCHMARK, capability, entrypoint, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EMPTY_PLUGIN = """
+void *const *getPluginCreators(int *count) { *count = 0; return 0; }
+void setLoggerFinder(void *finder) { (void)finder; }
+"""
+"""A library without a plugin in it, with the two functions that TensorRT looks for (TensorRT API, IPluginRegistry)."""
+
+DETECTOR = """
+version: 1
+models:
+  - name: detector
+    onnx: detector.onnx
+    profiles:
+      - {{boxes: {{min: [1, 64, 4], opt: [4, 64, 4], max: [8, 64, 4]}},
+          logits: {{min: [1, 64, 3], opt: [4, 64, 3], max: [8, 64, 3]}}}}
+    targets: [{{compute_capability: "{capability}"}}]
+    precisions: [fp32]
+    build: {{optimization_level: 1, tactic_sources: [edge-mask-convolutions, jit-convolutions]}}
+    benchmark: {{duration_s: 0.5, warmup_s: 0.5}}
+"""
+
+
+def sidecar(folder: Path, report: dict[str, Any]) -> dict[str, Any]:
+    (job,) = report["jobs"]
+    loaded: dict[str, Any] = json.loads((folder / "engines" / job["engine"]["path"]).with_suffix(".json").read_text())
+    return loaded
+
+
+@pytest.mark.parametrize(
+    "setting", ["sparsity: true", "hardware_compatibility: ampere+", "version_compatible: true", "workspace_mib: 64"]
+)
+def test_an_engine_built_with_the_setting_runs_and_is_accurate(tmp_path: Path, setting: str) -> None:
+    report = run(tmp_path, only="*/fp16", build=setting)
+    assert report["returncode"] == 0, report["jobs"][0]["failure"]
+    name, _, value = setting.partition(": ")
+    assert str(sidecar(tmp_path, report)["builder"][name]).lower() == value
+    assert report["jobs"][0]["accuracy"]["top1_candidate_percent"] >= 98
+
+
+def test_layers_that_are_to_stay_in_fp32_do(tmp_path: Path) -> None:
+    report = run(tmp_path, only="*/fp16", build='layer_precisions: {"/block1/*": fp32}')
+    assert report["returncode"] == 0
+    (path,) = (tmp_path / "engines").rglob("*.layers.json")
+    layers = [layer for layer in json.loads(path.read_text())["layers"] if "/block1/conv" in layer["name"]]
+    assert layers
+    assert {layer["precision"] for layer in layers} == {"fp32"}
+
+
+def test_each_of_several_profiles_serves_its_shapes(tmp_path: Path) -> None:
+    report = run(
+        tmp_path,
+        only="*/fp16",
+        profiles="\n      - image: {min: [64, 1, 8, 8], opt: [64, 1, 8, 8], max: [128, 1, 8, 8]}",
+        more=BENCHMARK + "      shapes: {image: [64, 1, 8, 8]}\n",
+    )
+    assert report["returncode"] == 0
+    assert len(sidecar(tmp_path, report)["profiles"]) == 2
+    assert report["jobs"][0]["benchmark"]["shapes"] == {"image": [64, 1, 8, 8]}
+
+
+def test_a_plugin_library_is_loaded_to_build_to_run_and_to_inspect(tmp_path: Path) -> None:
+    (tmp_path / "digits").mkdir()
+    source, library = tmp_path / "empty.c", tmp_path / "digits/libempty.so"
+    source.write_text(EMPTY_PLUGIN)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+    report = run(tmp_path, only="*/fp16", build="plugins: [libempty.so]")
+    assert report["returncode"] == 0, report["jobs"][0]["failure"]
+    assert sidecar(tmp_path, report)["builder"]["plugins"] == ["libempty.so"]
+
+
+def test_a_plugin_library_that_is_none_fails_the_job_and_is_named(tmp_path: Path) -> None:
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "digits/libnone.so").write_bytes(b"not a library")
+    report = run(tmp_path, only="*/fp16", build="plugins: [libnone.so]")
+    assert report["returncode"] == 6
+    assert "libnone.so" in report["jobs"][0]["failure"]["what"]
+
+
+def test_a_model_with_one_of_tensorrts_own_plugins_is_built_and_timed(tmp_path: Path) -> None:
+    detector(tmp_path / "detector.onnx")
+    (tmp_path / "gpu.yaml").write_text(DETECTOR.format(capability=capability()))
+    result = entrypoint(tmp_path, "run", "--manifest", "gpu.yaml")
+    report = json.loads((tmp_path / "engines/report.json").read_text())
+    assert result.returncode == 0, result.stderr
+    assert report["jobs"][0]["benchmark"]["compute_ms"]["p50"] > 0
