@@ -48,7 +48,7 @@ def test_an_engine_built_with_the_setting_runs_and_is_accurate(tmp_path: Path, s
     report = run(tmp_path, only="*/fp16", build=setting)
     assert report["returncode"] == 0, report["jobs"][0]["failure"]
     name, _, value = setting.partition(": ")
-    assert str(sidecar(tmp_path, report)["builder"][name]).lower() == value
+    assert str(sidecar(tmp_path, report)["builder_settings"][name]).lower() == value
     assert report["jobs"][0]["accuracy"]["top1_candidate_percent"] >= 98
 
 
@@ -80,7 +80,7 @@ def test_a_plugin_library_is_loaded_to_build_to_run_and_to_inspect(tmp_path: Pat
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
     report = run(tmp_path, only="*/fp16", build="plugins: [libempty.so]")
     assert report["returncode"] == 0, report["jobs"][0]["failure"]
-    assert sidecar(tmp_path, report)["builder"]["plugins"] == ["libempty.so"]
+    assert sidecar(tmp_path, report)["builder_settings"]["plugins"] == ["libempty.so"]
 
 
 def test_a_plugin_library_that_is_none_fails_the_job_and_is_named(tmp_path: Path) -> None:
