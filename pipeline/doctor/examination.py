@@ -43,7 +43,7 @@ def examine(settings: Settings) -> tuple[Finding, ...]:
         *_tools(),
         *_runtimes(),
         *_gpus(),
-        *_cache(settings.cache),
+        *_cache(settings.cache, settings.cache_scope),
     )
 
 
@@ -92,12 +92,15 @@ def _gpus() -> tuple[Finding, ...]:
     return (*gpu_findings(devices, runtimes), *container_findings(surroundings(), gpus=len(devices)))
 
 
-def _cache(place: CachePlace | None) -> Iterator[Finding]:
+def _cache(place: CachePlace | None, scope: str) -> Iterator[Finding]:
     if place is None:
         yield Finding("note", "cache", "switched off: every run builds everything")
         return
     if place.bucket is not None:
-        yield Finding("ok", "cache", f"{place.bucket}; `cache list` shows whether it can be reached")
+        from pipeline.cache.s3_bucket import S3Bucket
+        from pipeline.doctor.bucket import bucket_findings
+
+        yield from bucket_findings(S3Bucket(place.bucket), scope)
     if place.folder is not None:
         yield from _cache_folder(place.folder)
 

@@ -163,8 +163,9 @@ def _wait_for_osd(folder: Path, conf: Sequence[str]) -> None:
     deadline = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline:
         command = ["ceph", *conf, "--connect-timeout", "30", "osd", "stat", "--format", "json"]
-        told = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60, check=True).stdout
-        if json.loads(told)["num_up_osds"] == 1:
+        # A monitor that is still busy with its start may refuse a client; the next one is served.
+        told = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60, check=False)
+        if told.returncode == 0 and json.loads(told.stdout)["num_up_osds"] == 1:
             return
         time.sleep(0.2)
     raise RuntimeError(f"the OSD does not come up:\n{_tail(folder)}")

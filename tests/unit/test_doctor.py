@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pipeline.cache import s3_bucket
 from pipeline.devices import GpuDevice
 from pipeline.doctor import examination as doctor
 from pipeline.doctor.examination import examine, run_doctor
@@ -16,6 +17,8 @@ from pipeline.settings import Settings, settings_from_mapping
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pipeline.cache.s3_address import S3Address
 
 
 @pytest.fixture(autouse=True)
@@ -94,10 +97,15 @@ def test_a_disk_that_is_nearly_full_is_noted(tmp_path: Path, monkeypatch: pytest
     assert (found.level, "1.0 GiB free" in found.text) == ("note", True)
 
 
-def test_a_bucket_is_named_and_not_asked() -> None:
+def test_a_bucket_that_cannot_be_asked_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(address: S3Address) -> None:
+        raise ValueError(f"no credentials for {address}")
+
+    monkeypatch.setattr(s3_bucket, "make_s3_client", refused)
     bucket = settings_from_mapping({}, cache="s3://bucket/prefix")
     (found,) = [each for each in examine(bucket) if each.subject == "cache"]
-    assert (found.level, "s3://bucket/prefix" in found.text) == ("ok", True)
+    assert found.level == "problem"
+    assert "no credentials for s3://bucket/prefix" in found.text
 
 
 def test_looking_at_a_machine_makes_no_cache_folder(tmp_path: Path) -> None:
