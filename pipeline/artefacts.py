@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline.build.progress_monitor import progress_text
 from pipeline.cache.content import CacheLookup, Hit, Miss, Off, Rejected
 from pipeline.cache.turns import Turns
-from pipeline.errors import ModelError, PipelineError
-from pipeline.paths import write_bytes_atomically
+from pipeline.errors import BuildError, ModelError, PipelineError
+from pipeline.paths import contained, write_bytes_atomically
 from pipeline.plan import previous_s_from_lookup
 
 if TYPE_CHECKING:
@@ -53,9 +53,10 @@ class Recipe:
     ``sources`` obtains the artefacts that it is made from, and ``request`` makes the task's request of them; both
     are called only when it must be made. ``files`` names the task's output files that belong to the artefact.
     ``faults`` looks at a cached artefact's files and says what is wrong with them. ``unchanged`` says, after the work,
-    whether the user's files are still those that the key names. ``gpus`` are those that it may be made on; one of
-    them is its own while it is made. None are needed where there are none. What is ``expensive`` is made by one runner
-    of several that share a cache, where they miss it at the same moment.
+    whether the user's files are still those that the key names. ``keep`` takes from the task's folder what outlives
+    the run besides. ``gpus`` are those that it may be made on; one of them is its own while it is made. None are
+    needed where there are none. What is ``expensive`` is made by one runner of several that share a cache, where they
+    miss it at the same moment.
     """
 
     key: Key
@@ -67,6 +68,7 @@ class Recipe:
     files: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda outcome: ()  # noqa: ARG005
     faults: Callable[[Mapping[str, Path], Mapping[str, Any]], tuple[str, ...]] = lambda files, outcome: ()  # noqa: ARG005
     unchanged: Callable[[], bool] = lambda: True
+    keep: Callable[[Path], None] = lambda folder: None  # noqa: ARG005
     timeout_s: float = 3600.0
     memory_bytes: int = 1 << 30
     gpus: tuple[GpuDevice, ...] = ()
@@ -262,10 +264,11 @@ class Workshop:
                 f"{recipe.subject}: a file changed while it was being read",
                 fix="run again when nothing writes to the model and its data",
             )
+        files = _checked_files(recipe, outcome, folder)
+        recipe.keep(folder)
         inherited = [text for source in sources for text in source.outcome.get("warnings", ())]
         outcome = {**outcome, "warnings": [*inherited, *outcome.get("warnings", ())]}
         write_bytes_atomically(folder / OUTCOME_FILE, json.dumps(outcome).encode())
-        files = {name: folder / name for name in recipe.files(outcome)}
         return Artefact(key=recipe.key, files=files, outcome=outcome, cached=False, lookup=lookup, made_in_s=elapsed_s)
 
     def _free_gpu(self, recipe: Recipe) -> contextlib.AbstractContextManager[GpuDevice]:
@@ -317,3 +320,22 @@ class _MadeElsewhere:
     def _hit(self) -> Hit | None:
         hit = self._cache.appeared(self._key)
         return None if hit is None or hit.receipt in self._refused else hit
+
+
+def _checked_files(recipe: Recipe, outcome: Mapping[str, Any], folder: Path) -> dict[str, Path]:
+    """The files that a child's answer names. A child that went wrong may name others' files, or answer nonsense.
+
+    Raises ``BuildError``.
+    """
+    try:
+        files = {name: contained(folder, name) for name in recipe.files(outcome)}
+        faults = recipe.faults(files, outcome)
+    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+        faults = (f"{type(error).__name__}: {error}",)
+    if faults:
+        raise BuildError(
+            f"the {recipe.task} task of {recipe.subject} gave an answer that cannot be used",
+            why="; ".join(faults),
+            fix="the log has all that it printed",
+        )
+    return files

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts import Recipe
 from pipeline.build.plan_header import PLAN_HEADER_BYTES, header_faults, read_plan_header
-from pipeline.build.request import BuildRequest, request_to_json
-from pipeline.build.timing_cache import timing_cache_name
+from pipeline.build.request import BuildRequest, outcome_from_json, request_to_json
+from pipeline.build.timing_cache import keep_timing_cache, timing_cache_name
 from pipeline.devices import gpus_for_target
 from pipeline.digest import digest_from_file
 from pipeline.ingredients import engine_check_key, engine_key
@@ -120,7 +120,10 @@ def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
     wanted = engine_request(job, model, recipes)
 
     def faults(files: Mapping[str, Path], outcome: Mapping[str, Any]) -> tuple[str, ...]:
-        path = files[outcome["engine"]]
+        told = outcome_from_json(outcome)
+        path = files[told.engine]
+        if path.stat().st_size != told.size_bytes:
+            return (f"it has {path.stat().st_size} bytes, and was said to have {told.size_bytes}",)
         with path.open("rb") as file:
             header = read_plan_header(file.read(PLAN_HEADER_BYTES))
         return header_faults(
@@ -154,6 +157,7 @@ def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
         sources=wanted.sources,
         files=lambda outcome: tuple(filter(None, (outcome["engine"], outcome.get("tactics")))),
         faults=faults,
+        keep=lambda folder: keep_timing_cache(folder, _timing_cache(recipes, version, gpus)),
         timeout_s=build.timeout_s,
         memory_bytes=memory_bytes(model),
         gpus=gpus,

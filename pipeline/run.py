@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from pipeline.survey import SurveyedModel
 
 TIMING_CACHES = "timing"
-"""The folder of TensorRT's timing caches, beside the store in the cache folder."""
+"""The folder of TensorRT's timing caches by scope, beside the store in the cache folder: builders trust them."""
 _THREADS = 32
 """Threads that wait for artefacts; ``Slots`` decides how many children work at once."""
 
@@ -95,7 +95,9 @@ def open_context(
         tools=tools,
         runtimes=runtimes,
         gpus=installed_gpus() if TENSORRT in runtimes else (),
-        timing_caches=settings.cache.folder / TIMING_CACHES if settings.cache and settings.cache.folder else None,
+        timing_caches=settings.cache.folder / TIMING_CACHES / Scope(settings.cache_scope).path
+        if settings.cache and settings.cache.folder
+        else None,
     )
     try:
         yield Context(settings=settings, cancel=cancel, cache=cache, workshop=workshop, recipes=recipes)

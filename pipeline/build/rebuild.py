@@ -8,7 +8,6 @@ from typing import Any
 
 from pipeline.build.backend import backend_from_runtime
 from pipeline.build.request import request_from_json
-from pipeline.build.timing_cache import TACTICS_FILE
 from pipeline.inspection.engine import engine_layers
 from pipeline.inspection.layers import layers_from_json
 from pipeline.inspection.tactics import tactic_differences
@@ -20,10 +19,7 @@ def rebuild_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     The timing cache of the request is read and not written. Returns ``differences``, each with ``layer``, ``before``
     and ``after``, and ``layers``, the number that were compared. Raises ``BuildError``.
     """
-    # A copy, because a builder saves into the file that it loaded.
-    copied = folder / TACTICS_FILE
-    copied.write_bytes(Path(request["build"]["timing_cache"]).read_bytes())
-    asked = request_from_json({**request["build"], "timing_cache": str(copied)})
+    asked = request_from_json(request["build"])
     built = backend_from_runtime(asked.runtime).build_engine(asked, folder)
     first = layers_from_json(json.loads(Path(request["layers"]).read_text(encoding="utf-8")))
     second, _ = engine_layers(folder / built.engine, profile=False)

@@ -23,7 +23,7 @@ from pipeline.build.progress_monitor import told_progress
 from pipeline.build.request import BuildOutcome
 from pipeline.build.table_calibrator import table_calibrator
 from pipeline.build.tensorrt_settings import ask_for_precision, configure
-from pipeline.build.timing_cache import kept_tactics, load_timing_cache, save_timing_cache
+from pipeline.build.timing_cache import kept_tactics, load_timing_cache
 from pipeline.errors import BuildError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def build_engine(request: BuildRequest, folder: Path) -> BuildOutcome:
         raise BuildError("TensorRT could not build the engine", why=diagnosis.why, fix=diagnosis.fix)
     header = checked_header(_PRODUCT, memoryview(plan), request, trt.__version__)
     (folder / ENGINE_FILE).write_bytes(memoryview(plan))
-    save_timing_cache(config, cache, request.timing_cache)
+    tactics = kept_tactics(cache, folder)
     return BuildOutcome(
         engine=ENGINE_FILE,
         size_bytes=plan.nbytes,
@@ -84,7 +84,7 @@ def build_engine(request: BuildRequest, folder: Path) -> BuildOutcome:
         outputs=tuple(tensor_from_network(network.get_output(index)) for index in range(network.num_outputs)),
         header=header,
         warnings=native.log.warnings,
-        tactics=kept_tactics(cache, folder) if request.keep_tactics else None,
+        tactics=tactics if request.keep_tactics else None,
     )
 
 

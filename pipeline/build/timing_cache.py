@@ -1,4 +1,4 @@
-"""TensorRT's timing cache: loaded before a build, merged and saved whole after it.
+"""TensorRT's timing cache: loaded before a build, saved whole after it.
 
 A cache is bound to TensorRT's version, the GPU's product and its driver, and so is its file's name; one that does not
 fit all the same is refused by TensorRT and left out, never forced (``ignore_mismatch`` may give wrong engines).
@@ -6,7 +6,7 @@ fit all the same is refused by TensorRT and left out, never forced (``ignore_mis
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from pipeline.digest import digest_from_json
@@ -43,15 +43,13 @@ def kept_tactics(cache: Any, folder: Path) -> str:
     return TACTICS_FILE
 
 
-def save_timing_cache(config: Any, cache: Any, path: Path | None) -> None:
-    """Merge what another build saved meanwhile, and replace the file as a whole. Raises ``OSError``."""
-    if path is None:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if path.is_file():
-            theirs = config.create_timing_cache(path.read_bytes())
-            if theirs is not None:
-                cache.combine(theirs, ignore_mismatch=False)
-        write_bytes_atomically(path, bytes(cache.serialize()))
+def keep_timing_cache(folder: Path, path: Path | None) -> None:
+    """Replace the file ``path`` by the record in ``folder`` as a whole: what was loaded, and what the build added.
+
+    The process that started the build does so; the build itself may not write beside its folder. A disk that is full
+    costs the timing cache alone.
+    """
+    record = folder / TACTICS_FILE
+    if path is not None:
+        with contextlib.suppress(OSError):
+            write_bytes_atomically(path, record.read_bytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -10,10 +11,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.child.kernel import PR_SET_DUMPABLE, prctl
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_ROOT = Path(__file__).resolve().parents[2]
+    from pipeline.child.confinement import Confinement
+
+ROOT = Path(__file__).resolve().parents[2]
 _KEPT = (
     "PATH",
     "LD_LIBRARY_PATH",
@@ -37,6 +42,11 @@ def child_environment(environment: Mapping[str, str], home: Path, gpu: str | Non
     return {**kept, **chosen, "HOME": str(home), "TMPDIR": str(home)}
 
 
+def code_of(entry: str) -> tuple[Path, ...]:
+    """The folders that hold what a child runs for ``entry``: this package, and the one that the entry is in."""
+    return tuple(sorted({ROOT / "pipeline", ROOT / entry.partition(".")[0]}))
+
+
 def start_child(
     entry: str,
     request: Mapping[str, Any],
@@ -44,23 +54,26 @@ def start_child(
     *,
     home: Path,
     outcome_fd: int,
-    memory_bytes: int | None,
+    confinement: Confinement,
     gpu: str | None,
 ) -> subprocess.Popen[bytes]:
     """Start ``entry`` (``module:function``) in a session and process group of its own.
 
     Its stdout and stderr are one pipe; the outcome goes to ``outcome_fd``. The request is an unnamed file, because a
     pipe could block against a child that never reads. ``home`` is its working, home and temporary folder. The
-    thread that calls this must outlive the child: the kernel ends the child when that thread ends.
+    thread that calls this must outlive the child: the kernel ends the child when that thread ends. From now on no
+    process of the same user can read this one's environment (``/proc/PID/environ``), which holds tokens.
     Raises ``OSError``, and ``TypeError`` or ``ValueError`` for a request that is not JSON.
     """
     envelope = {
         "entry": entry,
         "request": dict(request),
         "folder": str(folder.absolute()),
-        "memory_bytes": memory_bytes,
+        "confinement": confinement.to_json(),
     }
-    command = [sys.executable, "-I", "-c", _PROGRAM, str(_ROOT), str(os.getpid()), str(outcome_fd)]
+    with contextlib.suppress(OSError):
+        prctl(PR_SET_DUMPABLE, 0)
+    command = [sys.executable, "-I", "-c", _PROGRAM, str(ROOT), str(os.getpid()), str(outcome_fd)]
     with tempfile.TemporaryFile(dir=home) as stdin:
         stdin.write(json.dumps(envelope, allow_nan=False).encode())
         stdin.seek(0)

@@ -11,10 +11,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeline.child.launch import start_child
+from pipeline.child.confinement import confinement_for
+from pipeline.child.harvest import TrapError, size_bytes, take_over
+from pipeline.child.launch import code_of, start_child
 from pipeline.child.log import BoundedLog, decisive_lines
 from pipeline.child.outcome import MEMORY_FIX, OUTCOME_LIMIT_BYTES, NotAnOutcomeError, result_from_outcome
-from pipeline.child.tasks import TASKS
+from pipeline.child.tasks import PROGRAM_TASKS, TASKS
 from pipeline.errors import BuildError, Cancelled
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.1
 _EXIT_POLL_S = 0.005
+_QUOTA_POLL_S = 1.0
 _GRACE_S = 2.0
 _READ_BYTES = 1 << 18
 
@@ -61,8 +64,11 @@ def run_task(
     """Run the task named ``task`` in a child process and return its result, a JSON object.
 
     ``folder`` exists, is empty and private; the child writes its files there. What the child prints goes to ``log``,
-    at most 64 MiB of it. ``memory_bytes`` limits the child's address space, and
+    at most 64 MiB of it. ``memory_bytes`` limits the child's data, all memory of the machine by default, and
     ``gpu`` is the UUID of the one GPU that it may see. May be called from many threads.
+
+    The child is confined (``pipeline.child.confinement``): it reads what the request names and writes its folder,
+    and has no network, no other process and, where this process is root, no rights.
 
     Raises the ``PipelineError`` that the task raised; ``Cancelled`` within a moment of ``cancel`` being set;
     ``BuildError`` where the child crashed, was killed, took longer than ``timeout_s`` or answered nonsense.
@@ -78,8 +84,16 @@ def run_task(
             reader, writer = os.pipe()
             stack.callback(os.close, reader)
             try:
+                confinement = confinement_for(
+                    request,
+                    folder,
+                    home,
+                    code=code_of(_tasks[task]),
+                    memory_bytes=memory_bytes,
+                    programs=task in PROGRAM_TASKS,
+                )
                 process = start_child(
-                    _tasks[task], request, folder, home=home, outcome_fd=writer, memory_bytes=memory_bytes, gpu=gpu
+                    _tasks[task], request, folder, home=home, outcome_fd=writer, confinement=confinement, gpu=gpu
                 )
             finally:
                 os.close(writer)
@@ -88,7 +102,7 @@ def run_task(
                 f"the {task} task could not be started", why=str(error), fix="check the space and rights of that folder"
             ) from error
         stack.enter_context(process)
-        child = _Child(process, reader, output)
+        child = _Child(process, reader, output, _Quota((folder, home), confinement.disk_bytes))
         try:
             child.watch(time.monotonic() + timeout_s, cancel)
         except _TimeLimitError:
@@ -99,23 +113,55 @@ def run_task(
             ) from None
         except NotAnOutcomeError as error:
             raise _useless(task, "was ended", str(error)) from None
+        except _QuotaError:
+            raise BuildError(
+                f"the {task} task was ended because it filled the disk",
+                why=f"it wrote more than {confinement.disk_bytes >> 20} MiB, three quarters of what was free",
+                fix="free space, or point TMPDIR to a larger disk",
+            ) from None
         finally:
             child.end()
-        return _result(task, process.returncode, bytes(child.outcome), output.tail)
+            left = _taken_over(task, folder)
+        result = _result(task, process.returncode, bytes(child.outcome), output.tail)
+        if left is not None:
+            raise left
+        return result
 
 
 class _TimeLimitError(Exception):
     pass
 
 
+class _QuotaError(Exception):
+    pass
+
+
+class _Quota:
+    """What folders may hold together, looked at once a second."""
+
+    def __init__(self, folders: tuple[Path, ...], limit_bytes: int) -> None:
+        self._folders = folders
+        self._limit_bytes = limit_bytes
+        self._next = time.monotonic() + _QUOTA_POLL_S
+
+    def check(self) -> None:
+        """Raise ``_QuotaError`` where they hold more."""
+        if time.monotonic() < self._next:
+            return
+        if sum(map(size_bytes, self._folders)) > self._limit_bytes:
+            raise _QuotaError
+        self._next = time.monotonic() + _QUOTA_POLL_S
+
+
 class _Child:
     """A running child. All of it happens in the calling thread, which the child's life is bound to."""
 
-    def __init__(self, process: subprocess.Popen[bytes], reader: int, output: BoundedLog) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], reader: int, output: BoundedLog, quota: _Quota) -> None:
         assert process.stdout is not None  # noqa: S101  it was started with a pipe
         self.outcome = bytearray()
         self._process = process
         self._output = output
+        self._quota = quota
         self._outcome_fd = reader
         self._output_fd = process.stdout.fileno()
         self._open = {self._outcome_fd, self._output_fd}
@@ -125,8 +171,8 @@ class _Child:
     def watch(self, deadline: float, cancel: threading.Event) -> None:
         """Return when the child has ended.
 
-        Raises ``Cancelled``, ``_TimeLimitError`` and, for an outcome that is too long, ``NotAnOutcomeError`` while it
-        still runs.
+        Raises ``Cancelled``, ``_TimeLimitError``, ``_QuotaError`` and, for an outcome that is too long,
+        ``NotAnOutcomeError`` while it still runs.
         """
         with selectors.DefaultSelector() as selector:
             for descriptor in self._open:
@@ -139,6 +185,7 @@ class _Child:
                     raise _TimeLimitError
                 if len(self.outcome) > OUTCOME_LIMIT_BYTES:
                     raise NotAnOutcomeError(f"it is longer than {OUTCOME_LIMIT_BYTES} bytes")
+                self._quota.check()
                 for key, _ in selector.select(min(_POLL_S if self._open else _EXIT_POLL_S, left_s)):
                     if not self._read(key.fd):
                         selector.unregister(key.fd)
@@ -181,6 +228,17 @@ class _Child:
         else:
             self._output.write(data)
         return bool(data)
+
+
+def _taken_over(task: str, folder: Path) -> BuildError | None:
+    """Make the child's files this process's own; the error where it left something else than files."""
+    try:
+        take_over(folder)
+    except (TrapError, OSError) as error:
+        return BuildError(
+            f"the {task} task left what cannot be used in its folder", why=str(error), fix="look at its log"
+        )
+    return None
 
 
 def _result(task: str, status: int, outcome: bytes, tail: bytes) -> dict[str, Any]:

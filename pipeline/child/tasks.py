@@ -25,4 +25,8 @@ TASKS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Name -> ``module:function``. A task is ``(request: dict, folder: Path) -> dict``, both JSON objects; ``folder`` is
-private and empty, and what the task writes goes there. It raises ``PipelineError`` for failures that it expects."""
+private and empty, and what the task writes goes there. It raises ``PipelineError`` for failures that it expects. It
+reads what its request names in the parts that ``pipeline.child.inputs`` lists, and it starts no process."""
+
+PROGRAM_TASKS = frozenset({"benchmark-original"})
+"""Tasks that start a program which the manifest names, and may do so."""

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import faulthandler
 import importlib
 import json
 import os
-import resource
-import signal
 import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from pipeline.child.confinement import confine, confinement_from_json, die_with
 from pipeline.child.outcome import MEMORY_FIX, outcome_from_error, outcome_from_result
 from pipeline.errors import BuildError, PipelineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_PR_SET_PDEATHSIG = 1
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _LEAST_FREE_BYTES = 1 << 20
 
@@ -33,28 +30,23 @@ def main(arguments: Sequence[str]) -> NoReturn:
     result that is complete.
     """
     parent, outcome_fd = map(int, arguments)
-    _die_with_parent(parent)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    die_with(parent)
     faulthandler.enable()
     os.set_inheritable(outcome_fd, False)
+    envelope = json.load(sys.stdin)
+    importlib.import_module(envelope["entry"].partition(".")[0])
+    for missing in confine(confinement_from_json(envelope["confinement"]), parent):
+        print(f"confinement: without {missing}", file=sys.stderr, flush=True)
     with os.fdopen(outcome_fd, "wb") as pipe:
-        pipe.write(_outcome_from_envelope(json.load(sys.stdin)))
+        pipe.write(_outcome_from_envelope(envelope))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
 
 
-def _die_with_parent(parent: int) -> None:
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
 def _outcome_from_envelope(envelope: dict[str, Any]) -> bytes:
     folder = Path(envelope["folder"])
     try:
-        if envelope["memory_bytes"] is not None:
-            resource.setrlimit(resource.RLIMIT_AS, (envelope["memory_bytes"], envelope["memory_bytes"]))
         return outcome_from_result(_function(envelope["entry"])(envelope["request"], folder))
     except PipelineError as error:
         return outcome_from_error(error)

@@ -31,7 +31,7 @@ def test_a_second_run_builds_and_runs_nothing(built: tuple[Path, dict[str, Any]]
 
 def test_the_timing_cache_is_kept_and_loaded_without_complaint(built: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = built
-    (cache,) = (folder / ".trt-cache/timing").glob("*.timing")
+    (cache,) = (folder / ".trt-cache/timing").rglob("*.timing")
     assert cache.stat().st_size > 1000
     logs = "".join(path.read_text() for path in (folder / "engines/logs").rglob("engine.log"))
     assert "does not fit" not in logs

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -68,13 +67,11 @@ def overflow_disk(request: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def hang(request: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Sleep for ever, deaf to SIGTERM, with a child that does the same; their process ids go to a file."""
+    """Sleep for ever, deaf to SIGTERM; the process id goes to a file."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    script = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
-    grandchild = subprocess.Popen([sys.executable, "-c", script])
-    note = folder / "pids.tmp"
-    note.write_text(f"{os.getpid()} {grandchild.pid}")
-    note.rename(folder / "pids")
+    note = folder / "pid.tmp"
+    note.write_text(str(os.getpid()))
+    note.rename(folder / "pid")
     time.sleep(600)
     return {}
 

@@ -22,6 +22,7 @@ from pipeline.plan import Job, PlannedJob, State, needs_runner
 from pipeline.precision import Precision
 from pipeline.recipes import Recipes
 from pipeline.survey import SurveyedModel, survey_models
+from tests.support.answers import TABLE
 from tests.support.reports import sample_report
 from tests.support.specs import H200, SM_89, model_spec
 from tests.support.workshops import FACTS, IMAGE, workshop_with
@@ -55,10 +56,10 @@ class Bench:
         return found
 
 
-def child(task: str, _request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def child(_task: str, _request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     for name in ("t.table", "t.json"):
-        (folder / name).write_text(f"{task} {name}")
-    return FACTS | {"table": "t.table", "json": "t.json"}
+        (folder / name).write_text(TABLE)
+    return FACTS | {"table": "t.table", "json": "t.json", "tensors": 1}
 
 
 def bench_in(folder: Path, run: str = "a") -> Bench:
@@ -113,14 +114,14 @@ def test_nothing_but_the_engine_and_its_sidecar_is_written(bench: Bench) -> None
 def test_the_sidecar_names_the_calibration_table_that_this_run_made(bench: Bench) -> None:
     bench.recipes.workshop.obtain(bench.recipes.calibration(bench.model))
     bench.deliver(bench.outcome(Precision.INT8))
-    assert bench.sidecar("int8")["calibration_table_digest"] == str(digest_from_bytes(b"calibrate t.table"))
+    assert bench.sidecar("int8")["calibration_table_digest"] == str(digest_from_bytes(TABLE.encode()))
 
 
 def test_the_sidecar_names_the_calibration_table_of_an_earlier_run(bench: Bench, tmp_path: Path) -> None:
     bench.recipes.workshop.obtain(bench.recipes.calibration(bench.model))
     later = bench_in(tmp_path, "b")
     later.deliver(later.outcome(Precision.INT8))
-    assert later.sidecar("int8")["calibration_table_digest"] == str(digest_from_bytes(b"calibrate t.table"))
+    assert later.sidecar("int8")["calibration_table_digest"] == str(digest_from_bytes(TABLE.encode()))
 
 
 def test_a_precision_that_needs_no_table_names_none(bench: Bench) -> None:

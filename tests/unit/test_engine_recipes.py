@@ -14,6 +14,7 @@ from pipeline.manifest.types import BuildSettings, CalibrationMethod
 from pipeline.precision import Precision
 from pipeline.recipes import Recipes
 from pipeline.survey import SurveyedModel, survey_models
+from tests.support.answers import TABLE, answered_build
 from tests.support.specs import H200, SM_89, job, model_spec
 from tests.support.workshops import FACTS, workshop_with
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pipeline.manifest.types import ModelSpec
 
 TOOLS = {"onnx": "1.23.2", "onnxruntime": "1.31.1", "numpy": "2.4.6"}
+RUNTIMES = {"tensorrt": "8.6.0", "tensorrt-rtx": "1.7.1.116"}
 GPU = GpuDevice(
     uuid="GPU-1", name="NVIDIA H200", compute_capability=(9, 0), memory_bytes=1, driver="580.1", cuda="13.0"
 )
@@ -38,21 +40,16 @@ class Children:
 
     def __call__(self, task: str, request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         self.requests[task] = request
-        tables = ["t.table", "t.json"]
-        names = {
-            "calibrate": tables,
-            "calibrate-native": tables,
-            "prepare": ["model.onnx"],
-            "build": ["engine.plan"],
-        }.get(task, [])
-        for name in names:
-            (folder / name).write_text(task)
+        if task == "build":
+            return answered_build(request, folder, RUNTIMES)
+        for name in ("t.table", "t.json", "model.onnx"):
+            (folder / name).write_text(TABLE if name == "t.table" else task)
         return FACTS | {
             "table": "t.table",
             "json": "t.json",
+            "tensors": 1,
             "model": "model.onnx",
             "files": ["model.onnx"],
-            "engine": "engine.plan",
         }
 
 
@@ -87,8 +84,7 @@ def given_table(folder: Path) -> Path:
 
 
 def recipes_with(workshop: Any, folder: Path, gpus: tuple[GpuDevice, ...] = (GPU,)) -> Recipes:
-    runtimes = {"tensorrt": "8.6.0", "tensorrt-rtx": "1.7.1.116"}
-    return Recipes(workshop=workshop, tools=TOOLS, runtimes=runtimes, gpus=gpus, timing_caches=folder / "timing")
+    return Recipes(workshop=workshop, tools=TOOLS, runtimes=RUNTIMES, gpus=gpus, timing_caches=folder / "timing")
 
 
 def job_of(spec: ModelSpec, target: Any, precision: Precision) -> Any:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from pipeline.build.builder_log import BuilderLog
-from pipeline.build.timing_cache import load_timing_cache, save_timing_cache, timing_cache_name
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pipeline.build.timing_cache import (
+    TACTICS_FILE,
+    keep_timing_cache,
+    kept_tactics,
+    load_timing_cache,
+    timing_cache_name,
+)
 
 
 class Words:
@@ -51,22 +54,13 @@ def test_the_name_changes_with_version_gpu_and_driver() -> None:
     assert len(names) == 4
 
 
-def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+def test_what_is_kept_is_loaded(tmp_path: Path) -> None:
     path, config = tmp_path / "timing/a.timing", Config()
     cache = load_timing_cache(config, path, BuilderLog())
     cache.words.add(b"conv")
-    save_timing_cache(config, cache, path)
+    kept_tactics(cache, tmp_path)
+    keep_timing_cache(tmp_path, path)
     assert load_timing_cache(Config(), path, BuilderLog()).words == {b"conv"}
-
-
-def test_what_another_build_saved_meanwhile_is_kept(tmp_path: Path) -> None:
-    path, ours, theirs = tmp_path / "a.timing", Config(), Config()
-    our_cache, their_cache = (load_timing_cache(each, path, BuilderLog()) for each in (ours, theirs))
-    our_cache.words.add(b"ours")
-    their_cache.words.add(b"theirs")
-    save_timing_cache(theirs, their_cache, path)
-    save_timing_cache(ours, our_cache, path)
-    assert path.read_bytes() == b"ours theirs"
 
 
 def test_a_cache_that_does_not_fit_is_left_out_aloud(tmp_path: Path) -> None:
@@ -76,7 +70,12 @@ def test_a_cache_that_does_not_fit_is_left_out_aloud(tmp_path: Path) -> None:
     assert any("does not fit" in warning for warning in log.warnings)
 
 
-def test_without_a_file_nothing_is_written(tmp_path: Path) -> None:
-    config = Config()
-    save_timing_cache(config, load_timing_cache(config, None, BuilderLog()), None)
-    assert list(tmp_path.iterdir()) == []
+def test_without_a_place_nothing_is_kept(tmp_path: Path) -> None:
+    kept_tactics(Words(b"conv"), tmp_path)
+    keep_timing_cache(tmp_path, None)
+    assert [path.name for path in tmp_path.iterdir()] == [TACTICS_FILE]
+
+
+def test_a_place_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -> None:
+    kept_tactics(Words(b"conv"), tmp_path)
+    keep_timing_cache(tmp_path, Path("/proc/nowhere/a.timing"))

@@ -1,0 +1,73 @@
+"""Who a child runs as, from the mode bits of what it must read."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from pipeline.child.identity import NOBODY, Identity, child_identity, may_read
+
+from pipeline.child import identity
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STRANGER = Identity(NOBODY, NOBODY, ())
+
+
+@pytest.mark.parametrize(("mode", "allowed"), [(0o644, True), (0o604, True), (0o640, False), (0o600, False)])
+def test_a_stranger_reads_what_everybody_may(tmp_path: Path, mode: int, allowed: bool) -> None:
+    (tmp_path / "file").touch(mode=mode)
+    assert identity._has(tmp_path / "file", STRANGER, 4) is allowed
+
+
+def test_its_owner_reads_by_the_owners_bits(tmp_path: Path) -> None:
+    (tmp_path / "file").touch(mode=0o400)
+    assert identity._has(tmp_path / "file", Identity(os.geteuid(), NOBODY, ()), 4)
+
+
+def test_a_member_of_its_group_reads_by_the_groups_bits(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "file").chmod(0o640)
+    assert identity._has(tmp_path / "file", Identity(NOBODY, NOBODY, ((tmp_path / "file").stat().st_gid,)), 4)
+
+
+def test_a_folder_above_that_is_closed_closes_what_is_below(tmp_path: Path) -> None:
+    (tmp_path / "closed/open").mkdir(parents=True)
+    (tmp_path / "closed").chmod(0o700)
+    assert not may_read(tmp_path / "closed/open", STRANGER)
+
+
+def test_what_is_not_there_cannot_be_read(tmp_path: Path) -> None:
+    assert not may_read(tmp_path / "nothing", STRANGER)
+
+
+def test_a_step_that_is_not_root_has_children_like_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert child_identity([]) is None
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "ids", "may"),
+    [
+        ("000001ffffffffff", "0 0 4294967295", True),
+        ("00000000a80425fb", "0 0 4294967295", True),
+        ("0000000000000000", "0 0 4294967295", False),
+        ("000001ffffffffff", "0 1000 1", False),
+        ("000001ffffffffff", "0 1000 1\n1 100000 65536", True),
+    ],
+    ids=["root", "a container's root", "a container without capabilities", "one user alone", "a user's range"],
+)
+def test_only_who_may_hand_files_over_and_change_its_user_becomes_nobody(
+    tmp_path: Path, capabilities: str, ids: str, may: bool
+) -> None:
+    (tmp_path / "status").write_text(f"Name:\tpython\nCapEff:\t{capabilities}\n")
+    (tmp_path / "uid_map").write_text(ids + "\n")
+    assert identity._may_become_nobody(tmp_path) is may
+
+
+def test_gpus_are_reached_through_their_nodes_groups(tmp_path: Path) -> None:
+    """Plain files are no device nodes."""
+    (tmp_path / "nvidia0").touch(mode=0o660)
+    assert identity._gpu_groups(tmp_path) == ()

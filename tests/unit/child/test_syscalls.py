@@ -1,0 +1,87 @@
+"""The filter's program, run by a small interpreter of classic BPF as seccomp(2) would run it."""
+
+from __future__ import annotations
+
+import errno
+import struct
+
+import pytest
+from pipeline.child.syscalls import filter_program
+
+ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+ALLOWED = 0x7FFF0000
+KILLED = 0x80000000
+PID = 4711
+
+
+def verdict(machine: str, number: int, argument: int = 0, *, programs: bool = False, audit: int | None = None) -> int:
+    """What the kernel would do: ``ALLOWED``, ``KILLED``, or the error's number."""
+    architecture = ARCHITECTURES[machine] if audit is None else audit
+    data = struct.pack("<IIQQ", number, architecture, 0, argument)
+    code = filter_program(machine, PID, programs=programs)
+    accumulator = place = 0
+    while True:
+        operation, if_true, if_false, value = struct.unpack_from("=HBBI", code, place * 8)
+        place += 1
+        if operation == 0x20:
+            accumulator = struct.unpack_from("<I", data, value)[0]
+        elif operation == 0x06:
+            return int(value) if value in {ALLOWED, KILLED} else int(value) & 0xFFFF
+        else:
+            holds = {
+                0x15: accumulator == value,
+                0x35: accumulator >= value,
+                0x45: bool(accumulator & value),
+            }[operation]
+            place += if_true if holds else if_false
+
+
+@pytest.mark.parametrize(
+    ("machine", "number"), [("x86_64", 0), ("x86_64", 9), ("x86_64", 16), ("aarch64", 63), ("aarch64", 29)]
+)
+def test_reading_mapping_and_device_calls_pass(machine: str, number: int) -> None:
+    assert verdict(machine, number) == ALLOWED
+
+
+@pytest.mark.parametrize(("machine", "number"), [("x86_64", 41), ("aarch64", 198)])
+@pytest.mark.parametrize(
+    ("family", "expected"), [(1, ALLOWED), (2, errno.EACCES), (10, errno.EACCES), (16, errno.EACCES)]
+)
+def test_sockets_are_of_this_machine_alone(machine: str, number: int, family: int, expected: int) -> None:
+    assert verdict(machine, number, family) == expected
+
+
+@pytest.mark.parametrize(("machine", "number"), [("x86_64", 42), ("aarch64", 203)])
+def test_nothing_is_connected_to(machine: str, number: int) -> None:
+    assert verdict(machine, number) == errno.ECONNREFUSED
+
+
+@pytest.mark.parametrize(("machine", "number"), [("x86_64", 56), ("aarch64", 220)])
+def test_threads_start_and_processes_do_not(machine: str, number: int) -> None:
+    assert verdict(machine, number, 0x3D0F00) == ALLOWED
+    assert verdict(machine, number, 0x1200011) == errno.EPERM
+    assert verdict(machine, number, 0x1200011, programs=True) == ALLOWED
+
+
+def test_programs_run_only_where_they_may() -> None:
+    assert verdict("x86_64", 59) == errno.EACCES
+    assert verdict("x86_64", 59, programs=True) == ALLOWED
+    assert verdict("x86_64", 112, programs=True) == errno.EPERM
+
+
+@pytest.mark.parametrize(("machine", "number"), [("x86_64", 62), ("x86_64", 234), ("aarch64", 129), ("aarch64", 131)])
+def test_a_child_signals_itself_alone(machine: str, number: int) -> None:
+    assert verdict(machine, number, PID) == ALLOWED
+    assert verdict(machine, number, PID - 1) == errno.EPERM
+
+
+def test_a_child_limits_itself_alone() -> None:
+    assert [verdict("x86_64", 302, pid) for pid in (0, PID, 1)] == [ALLOWED, ALLOWED, errno.EPERM]
+
+
+def test_the_calls_of_another_architecture_end_the_child() -> None:
+    assert verdict("x86_64", 59, audit=0x40000003) == KILLED
+
+
+def test_the_second_numbering_of_x86_is_not_there() -> None:
+    assert verdict("x86_64", 0x40000000 + 41, 2) == errno.ENOSYS
