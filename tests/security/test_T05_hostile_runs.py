@@ -1,0 +1,55 @@
+"""T5, F24, F26: a child that goes wrong costs its own job, with its reason, and nothing of the others."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from pipeline import run
+from pipeline.child.supervisor import run_task
+from pipeline.child.tasks import TASKS
+from pipeline.cli import main
+
+EXAMPLE = Path(__file__).parents[2] / "examples/digits"
+MANIFEST = """
+version: 1
+models:
+  - name: digits
+    onnx: model.onnx
+    profiles:
+      - image: {min: [1, 1, 8, 8], opt: [8, 1, 8, 8], max: [32, 1, 8, 8]}
+    targets: [{compute_capability: "8.6", runtime: tensorrt-rtx}, {compute_capability: "8.9", runtime: tensorrt-rtx}]
+    precisions: [fp32]
+"""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("crash", "crashed: SIGABRT"),
+        ("point outside", "must be a relative path below"),
+        ("answer a number", "cannot be used: "),
+        ("answer nothing", "'engine'"),
+        ("write no engine", "No such file"),
+        ("lie", "64 bytes"),
+    ],
+)
+def test_T05_F24_F26_the_other_job_is_built(
+    wrong: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(EXAMPLE / "model.onnx", tmp_path)
+    (tmp_path / "trt-engines.yaml").write_text(MANIFEST)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LC_ALL", wrong)
+    tasks = {**TASKS, "build": "tests.support.hostile_tasks:build_or_attack"}
+    monkeypatch.setattr(run, "run_task", partial(run_task, _tasks=tasks))
+    assert main(["run"], {}) == 6
+    hostile, honest = json.loads((tmp_path / "engines/report.json").read_text())["jobs"]
+    assert (hostile["status"], honest["status"]) == ("failed", "built")
+    assert says in "{what}: {why}".format_map(hostile["failure"])
+    assert [path.name for path in (tmp_path / "engines").rglob("*.engine")] == ["fp32.engine"]
+    assert "Traceback" not in capsys.readouterr().err
