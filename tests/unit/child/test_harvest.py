@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+
 from pipeline.child.harvest import TrapError, size_bytes, take_over
 
 if TYPE_CHECKING:

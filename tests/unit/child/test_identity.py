@@ -6,9 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from pipeline.child.identity import NOBODY, Identity, child_identity, may_read
 
 from pipeline.child import identity
+from pipeline.child.identity import NOBODY, Identity, child_identity, may_read
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from pipeline.child.inputs import inputs_from_request
 
 if TYPE_CHECKING:

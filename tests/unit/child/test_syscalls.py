@@ -6,6 +6,7 @@ import errno
 import struct
 
 import pytest
+
 from pipeline.child.syscalls import filter_program
 
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
