@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pipeline.child.gpu_nodes import gpu_nodes
 from pipeline.child.identity import child_identity
 from pipeline.child.inputs import inputs_from_request
 from pipeline.child.kernel import PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, drop_capabilities, prctl
@@ -43,8 +44,8 @@ class Confinement:
     """How a child is confined. ``uid`` is ``None`` where it stays who its parent is.
 
     ``readable`` are the inputs of its request and ``writable`` its own folders. ``memory_bytes`` bounds its data
-    (RLIMIT_DATA), ``disk_bytes`` each file of its, and what its folders may hold together. Only a child that
-    may start ``programs`` may start a process at all.
+    (RLIMIT_DATA) unless it is ``None``, ``disk_bytes`` each file of its, and what its folders may hold together. Only a
+    child that may start ``programs`` may start a process at all.
     """
 
     uid: int | None
@@ -52,7 +53,7 @@ class Confinement:
     groups: tuple[int, ...]
     readable: tuple[str, ...]
     writable: tuple[str, ...]
-    memory_bytes: int
+    memory_bytes: int | None
     disk_bytes: int
     programs: bool
 
@@ -74,11 +75,14 @@ def confinement_for(
     *,
     code: tuple[Path, ...],
     memory_bytes: int | None,
+    gpu: bool,
     programs: bool,
 ) -> Confinement:
     """What a task with ``request`` is left with, which writes in ``folder`` and ``home`` and whose code is ``code``.
 
-    Both folders are handed to whom the child runs as. Raises ``OSError``.
+    ``memory_bytes`` is all memory of the machine by default. A child that uses a ``gpu`` has no such limit: CUDA maps
+    far more than it fills. It is the first that the kernel ends when memory runs out, of the machine or of the
+    container. Both folders are handed to whom the child runs as. Raises ``OSError``.
     """
     inputs = tuple(inputs_from_request(request))
     identity = child_identity((*inputs, *code, folder.parent))
@@ -92,7 +96,7 @@ def confinement_for(
         groups=identity.groups if identity else (),
         readable=tuple(map(str, (*inputs, *code))),
         writable=(str(folder.absolute()), str(home.absolute())),
-        memory_bytes=memory_bytes if memory_bytes is not None else _machine_memory_bytes(),
+        memory_bytes=None if gpu else memory_bytes if memory_bytes is not None else _machine_memory_bytes(),
         disk_bytes=int(disk.f_bavail * disk.f_frsize * _SHARE_OF_DISK),
         programs=programs,
     )
@@ -140,6 +144,8 @@ def _limit(confinement: Confinement) -> None:
         (resource.RLIMIT_FSIZE, confinement.disk_bytes),
         (resource.RLIMIT_DATA, confinement.memory_bytes),
     ):
+        if limit is None:
+            continue
         _, hard = resource.getrlimit(kind)
         lowest = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
         resource.setrlimit(kind, (lowest, lowest))
@@ -165,7 +171,7 @@ def _places(confinement: Confinement) -> tuple[tuple[Path, ...], tuple[Path, ...
     search = [*sys.path[1:], sys.prefix, sys.base_prefix, *os.environ.get("LD_LIBRARY_PATH", "").split(":")]
     system = [Path(place).resolve() for place in (*_SYSTEM, *search) if Path(place).is_absolute()]
     inputs = [Path(place) for place in confinement.readable]
-    devices = [Path(place) for place in _DEVICES] + sorted(Path("/dev").glob("nvidia*"))
+    devices = [Path(place) for place in _DEVICES] + list(gpu_nodes())
     own = [Path(place) for place in (*confinement.writable, f"/proc/{os.getpid()}")]
     return (*system, *inputs), (*devices, *own)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 import sysconfig
 from dataclasses import dataclass
@@ -11,12 +10,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.child.gpu_nodes import gpu_groups, needed_nodes
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 NOBODY = 65534
 """The user and group that own nothing (the kernel's overflow ids)."""
-_READ, _EXECUTE = 4, 1
+_READ, _WRITE, _EXECUTE = 4, 2, 1
 _CAPABILITIES = sum(1 << bit for bit in (0, 1, 3, 6, 7))
 """CHOWN, DAC_OVERRIDE, FOWNER, SETGID and SETUID (capabilities(7)): a container that was started without cannot."""
 
@@ -33,14 +34,15 @@ class Identity:
 def child_identity(needed: Iterable[Path]) -> Identity | None:
     """Nobody, where this process is root and nobody may read the installation and ``needed``; else ``None``.
 
+    Nobody is a member of the groups that GPUs' device nodes are given to. Where some node is root's alone, it is
+    ``None`` too, so that the GPU stays in reach: the owner needs no capability to open it.
     With ``None`` the child stays who its parent is, without capabilities. Rights are read from mode bits.
     """
     if os.geteuid() != 0 or not _may_become_nobody(Path("/proc/self")):
         return None
-    nobody = Identity(NOBODY, NOBODY, _gpu_groups(Path("/dev")))
-    if all(may_read(path, nobody) for path in (*_installation(), *needed)):
-        return nobody
-    return None
+    nobody = Identity(NOBODY, NOBODY, gpu_groups())
+    readable = all(may_read(path, nobody) for path in (*_installation(), *needed))
+    return nobody if readable and may_use(needed_nodes(), nobody) else None
 
 
 def may_read(path: Path, identity: Identity) -> bool:
@@ -51,6 +53,11 @@ def may_read(path: Path, identity: Identity) -> bool:
         return _has(real, identity, wanted) and all(_has(folder, identity, _EXECUTE) for folder in real.parents)
     except (OSError, RuntimeError):
         return False
+
+
+def may_use(nodes: Iterable[Path], identity: Identity) -> bool:
+    """Whether ``identity`` may read and write every one of ``nodes``."""
+    return all(_has(node, identity, _READ | _WRITE) for node in nodes)
 
 
 def _may_become_nobody(process: Path) -> bool:
@@ -73,20 +80,3 @@ def _installation() -> tuple[Path, ...]:
     packages = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     here = Path(__file__).resolve().parents[1]
     return (Path(sys.executable), *(Path(path) for path in sorted(packages) if Path(path).exists()), here)
-
-
-def _gpu_groups(devices: Path) -> tuple[int, ...]:
-    """The groups of GPUs' device nodes that not everybody may open."""
-    everybody = stat.S_IROTH | stat.S_IWOTH
-    members = stat.S_IRGRP | stat.S_IWGRP
-    found = [node.stat() for node in devices.glob("nvidia*")]
-    return tuple(
-        sorted(
-            {
-                node.st_gid
-                for node in found
-                if stat.S_ISCHR(node.st_mode) and node.st_mode & everybody != everybody and node.st_mode & members
-            }
-            - {0}
-        )
-    )

@@ -36,10 +36,11 @@ def child_environment(environment: Mapping[str, str], home: Path, gpu: str | Non
     """What a child may know of ``environment``: an allow-list, so that no token reaches native code.
 
     ``gpu`` is the UUID of the one GPU that it may see, which is then its device 0.
+    What CUDA compiles for a GPU it keeps in ``home``, and nowhere that the next child reads.
     """
     kept = {name: environment[name] for name in _KEPT if name in environment}
     chosen = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
-    return {**kept, **chosen, "HOME": str(home), "TMPDIR": str(home)}
+    return {**kept, **chosen, "HOME": str(home), "TMPDIR": str(home), "CUDA_CACHE_PATH": str(home)}
 
 
 def code_of(entry: str) -> tuple[Path, ...]:

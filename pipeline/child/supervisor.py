@@ -64,8 +64,9 @@ def run_task(
     """Run the task named ``task`` in a child process and return its result, a JSON object.
 
     ``folder`` exists, is empty and private; the child writes its files there. What the child prints goes to ``log``,
-    at most 64 MiB of it. ``memory_bytes`` limits the child's data, all memory of the machine by default, and
-    ``gpu`` is the UUID of the one GPU that it may see. May be called from many threads.
+    at most 64 MiB of it. ``memory_bytes`` limits the child's data, all memory of the machine by default;
+    ``gpu`` is the UUID of the one GPU that it may see, and then there is no such limit. May be called from many
+    threads.
 
     The child is confined (``pipeline.child.confinement``): it reads what the request names and writes its folder,
     and has no network, no other process and, where this process is root, no rights.
@@ -90,6 +91,7 @@ def run_task(
                     home,
                     code=code_of(_tasks[task]),
                     memory_bytes=memory_bytes,
+                    gpu=gpu is not None,
                     programs=task in PROGRAM_TASKS,
                 )
                 process = start_child(

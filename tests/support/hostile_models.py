@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import struct
@@ -160,8 +161,8 @@ def nested_bytes(folder: Path) -> None:
 def long_chain(folder: Path) -> None:
     """Twenty thousand nodes, one behind the other."""
     names = ["image", *(f"t{number}" for number in range(19_999)), "scores"]
-    nodes = [helper.make_node("Relu", [source], [target]) for source, target in zip(names, names[1:], strict=False)]
-    shape = ["batch", 1, 8, 8]
+    nodes = [helper.make_node("Relu", [source], [target]) for source, target in itertools.pairwise(names)]
+    shape: list[int | str | None] = ["batch", 1, 8, 8]
     saved(
         graph_model(nodes, [("image", TensorProto.FLOAT, shape)], [("scores", TensorProto.FLOAT, shape)]),
         folder / "model.onnx",

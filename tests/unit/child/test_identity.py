@@ -67,7 +67,8 @@ def test_only_who_may_hand_files_over_and_change_its_user_becomes_nobody(
     assert identity._may_become_nobody(tmp_path) is may
 
 
-def test_gpus_are_reached_through_their_nodes_groups(tmp_path: Path) -> None:
-    """Plain files are no device nodes."""
-    (tmp_path / "nvidia0").touch(mode=0o660)
-    assert identity._gpu_groups(tmp_path) == ()
+@pytest.mark.parametrize(("mode", "allowed"), [(0o666, True), (0o644, False), (0o600, False)])
+def test_a_node_is_used_by_who_may_read_and_write_it(tmp_path: Path, mode: int, allowed: bool) -> None:
+    (tmp_path / "nvidia0").touch()
+    (tmp_path / "nvidia0").chmod(mode)
+    assert identity.may_use([tmp_path / "nvidia0"], STRANGER) is allowed

@@ -19,9 +19,10 @@ def test_only_names_on_the_list_are_kept() -> None:
         "CUDA_VISIBLE_DEVICES": "1",
         "HOME": "/private",
         "TMPDIR": "/private",
+        "CUDA_CACHE_PATH": "/private",
     }
 
 
-def test_home_and_temporary_folder_are_never_the_parents() -> None:
-    kept = child_environment({"HOME": "/root", "TMPDIR": "/tmp"}, Path("/private"))
+def test_home_and_temporary_folder_and_compiled_kernels_are_never_the_parents() -> None:
+    kept = child_environment({"HOME": "/root", "TMPDIR": "/tmp", "CUDA_CACHE_PATH": "/cache"}, Path("/private"))
     assert set(kept.values()) == {"/private"}
