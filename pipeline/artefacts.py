@@ -14,11 +14,13 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipeline.build.progress_monitor import progress_text
 from pipeline.cache.content import CacheLookup, Hit, Miss, Off, Rejected
 from pipeline.cache.turns import Turns
+from pipeline.child.children import Children
 from pipeline.errors import BuildError, ModelError, PipelineError
 from pipeline.paths import contained, write_bytes_atomically
 from pipeline.plan import previous_s_from_lookup
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from pipeline.cache.lease import Leases
     from pipeline.cache.receipt import Receipt
     from pipeline.cache.turns import Turn
+    from pipeline.child.children import InTurn
     from pipeline.child.supervisor import RunTask
     from pipeline.devices import GpuDevice
     from pipeline.digest import Digest
@@ -56,7 +59,8 @@ class Recipe:
     whether the user's files are still those that the key names. ``keep`` takes from the task's folder what outlives
     the run besides. ``gpus`` are those that it may be made on; one of them is its own while it is made. None are
     needed where there are none. What is ``expensive`` is made by one runner of several that share a cache, where they
-    miss it at the same moment.
+    miss it at the same moment. What takes many children, one after another on the same GPU, has ``in_turn``: it gets
+    the request and a child that does the task once, and gives the outcome.
     """
 
     key: Key
@@ -73,6 +77,7 @@ class Recipe:
     memory_bytes: int = 1 << 30
     gpus: tuple[GpuDevice, ...] = ()
     expensive: bool = False
+    in_turn: InTurn | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +97,14 @@ class Artefact:
     lookup: CacheLookup
     made_in_s: float
     warnings: tuple[str, ...] = field(default=())
+
+
+@dataclass(slots=True)
+class GpuTime:
+    """Seconds for which this run held GPUs to make what it made, and for which others did to make what it fetched."""
+
+    spent_s: float = 0.0
+    saved_s: float = 0.0
 
 
 class Workshop:
@@ -123,6 +136,7 @@ class Workshop:
         self._lookups: dict[Digest, CacheLookup] = {}
         self._artefacts: dict[Digest, Future[Artefact]] = {}
         self._makes = True
+        self.gpu_time = GpuTime()
 
     def cached_only(self) -> Workshop:
         """This workshop without its children: what the cache cannot give raises ``NotCachedError``."""
@@ -151,10 +165,26 @@ class Workshop:
                 future = self._artefacts[digest] = Future()
         if mine:
             try:
-                future.set_result(self._fetch_or_make(recipe))
+                made = self._fetch_or_make(recipe)
+                if recipe.gpus and made.cached:
+                    with self._lock:
+                        self.gpu_time.saved_s += made.made_in_s
+                future.set_result(made)
             except BaseException as error:
                 future.set_exception(error)
         return future.result()
+
+    def stored(self, kind: str, digest: Digest) -> Hit | None:
+        """The sound entry of an artefact of which only the key's digest is known."""
+        return self._cache.stored(kind, digest)
+
+    def fetched(self, hit: Hit) -> Artefact:
+        """The artefact of an entry that ``stored`` found. Raises ``NotCachedError`` where it cannot be fetched."""
+        key = hit.receipt.key
+        fetched = self._read(key, hit, self._scratch / key.kind / key.digest.hex, lambda _files, _outcome: ())
+        if isinstance(fetched, Artefact):
+            return fetched
+        raise NotCachedError(f"{key.kind} of {hit.receipt.subject} is not cached", why=fetched.reason)
 
     def _fetch_or_make(self, recipe: Recipe) -> Artefact:
         lookup = self.look_up(recipe.key, recipe.subject)
@@ -175,20 +205,29 @@ class Workshop:
         return replace(made, warnings=(*warnings, *made.warnings))
 
     def _fetch(self, recipe: Recipe, hit: Hit, folder: Path) -> Artefact | Miss | Rejected:
+        return self._read(recipe.key, hit, folder, recipe.faults)
+
+    def _read(
+        self,
+        key: Key,
+        hit: Hit,
+        folder: Path,
+        faults_of: Callable[[Mapping[str, Path], Mapping[str, Any]], tuple[str, ...]],
+    ) -> Artefact | Miss | Rejected:
         paths = self._cache.fetch(hit, folder)
         if isinstance(paths, Miss | Rejected):
             return paths
         files = {path.name: path for path in paths}
         try:
             outcome = json.loads(files.pop(OUTCOME_FILE).read_bytes())
-            faults = recipe.faults(files, outcome)
+            faults = faults_of(files, outcome)
         except (KeyError, ValueError, OSError) as error:
             faults = (f"its outcome cannot be read: {error}",)
         if faults:
             self._cache.reject(hit)
             return Rejected("; ".join(faults))
         return Artefact(
-            key=recipe.key,
+            key=key,
             files=files,
             outcome=outcome,
             cached=True,
@@ -237,28 +276,34 @@ class Workshop:
             held.enter_context(self._slots.taken(recipe.memory_bytes, self._cancel))
             if not turn.take(theirs):
                 return None
-            self._progress.started(
-                task_id,
-                f"{recipe.stage} {recipe.subject}",
-                previous_s_from_lookup(lookup),
-                detail=lambda: progress_text(folder),
-            )
-            started = time.monotonic()
-            result = "failed"
-            try:
-                outcome = self._run_task(
+            children = Children(
+                partial(
+                    self._run_task,
                     recipe.task,
-                    request,
-                    folder,
                     timeout_s=recipe.timeout_s,
                     cancel=self._cancel,
                     log=log,
                     gpu=gpu.uuid if gpu else None,
-                )
+                ),
+                folder,
+            )
+            self._progress.started(
+                task_id,
+                f"{recipe.stage} {recipe.subject}",
+                previous_s_from_lookup(lookup),
+                detail=lambda: children.told or progress_text(folder),
+            )
+            started = time.monotonic()
+            result = "failed"
+            try:
+                outcome = children.outcome(request, recipe.in_turn)
                 result = "done"
             finally:
                 elapsed_s = time.monotonic() - started
                 self._progress.finished(task_id, result, elapsed_s)
+                if gpu is not None:
+                    with self._lock:
+                        self.gpu_time.spent_s += elapsed_s
         if not recipe.unchanged():
             raise ModelError(
                 f"{recipe.subject}: a file changed while it was being read",

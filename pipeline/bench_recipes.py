@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.recipes import Recipes
     from pipeline.survey import SurveyedModel
 
-_START_S = 300.0
+START_S = 300.0
 """What loading may take beside the seconds that the manifest asks for."""
 _PHASES = 10
 """Warm-ups and timed phases of one benchmark, each at most as long as the manifest's seconds, or a warm-up's most."""
@@ -35,11 +35,11 @@ _LONGEST_WARMUP_S = 15.0
 
 def benchmark_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipes: Recipes) -> Recipe | None:
     """The timing of a job's engine; ``None`` where nothing is to be timed, or no GPU of the target is here."""
-    benchmark, gpus = model.spec.benchmark, _gpus(job, recipes)
+    benchmark, gpus = model.spec.benchmark, benchmark_gpus(job, recipes)
     if benchmark is None or not gpus:
         return None
-    file = engine.files[engine.outcome["engine"]]
-    settings = _settings(benchmark, model)
+    file = engine_file(engine)
+    settings = benchmark_settings(benchmark, model)
     return Recipe(
         key=benchmark_key(
             digest_from_file(file),
@@ -52,7 +52,7 @@ def benchmark_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipes: 
         task="benchmark",
         stage="timing",
         request=lambda _: {
-            **_request(benchmark, model, settings),
+            **benchmark_request(benchmark, model, settings),
             "engine": str(file),
             "plugins": [str(path) for path in model.spec.build.plugins],
             "precision": str(job.precision),
@@ -67,10 +67,15 @@ def benchmark_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipes: 
 
 def original_recipes(job: Job, model: SurveyedModel, recipes: Recipes) -> tuple[Recipe, ...]:
     """The timing of the original model in each framework that the manifest names, on the job's kind of GPU."""
-    benchmark, gpus = model.spec.benchmark, _gpus(job, recipes)
+    benchmark, gpus = model.spec.benchmark, benchmark_gpus(job, recipes)
     if benchmark is None or not gpus:
         return ()
     return tuple(_original(framework, benchmark, model, gpus, recipes) for framework in benchmark.originals)
+
+
+def engine_file(engine: Artefact) -> Path:
+    """The engine among the files of its artefact."""
+    return engine.files[engine.outcome["engine"]]
 
 
 def benchmark_shapes(model: SurveyedModel) -> dict[str, tuple[int, ...]]:
@@ -96,7 +101,7 @@ def benchmark_shapes(model: SurveyedModel) -> dict[str, tuple[int, ...]]:
 def _original(
     framework: str, benchmark: Benchmark, model: SurveyedModel, gpus: tuple[GpuDevice, ...], recipes: Recipes
 ) -> Recipe:
-    settings = _settings(benchmark, model)
+    settings = benchmark_settings(benchmark, model)
     told = benchmark.pytorch if framework == PYTORCH else None
     source = (
         {"module": told.model, "interpreter": str(told.interpreter), "inputs": list(told.inputs)}
@@ -115,7 +120,7 @@ def _original(
         task="benchmark-original",
         stage="timing",
         request=lambda _: {
-            **_request(benchmark, model, settings),
+            **benchmark_request(benchmark, model, settings),
             "framework": framework,
             "model": str(model.spec.onnx),
             "pytorch": {
@@ -134,7 +139,7 @@ def _original(
     )
 
 
-def _settings(benchmark: Benchmark, model: SurveyedModel) -> dict[str, Any]:
+def benchmark_settings(benchmark: Benchmark, model: SurveyedModel) -> dict[str, Any]:
     """What decides the figures of an engine and of an original alike, as JSON."""
     return {
         "shapes": {name: list(shape) for name, shape in benchmark_shapes(model).items()},
@@ -147,7 +152,8 @@ def _settings(benchmark: Benchmark, model: SurveyedModel) -> dict[str, Any]:
     }
 
 
-def _request(benchmark: Benchmark, model: SurveyedModel, settings: Mapping[str, Any]) -> dict[str, Any]:
+def benchmark_request(benchmark: Benchmark, model: SurveyedModel, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a child is asked to time, whatever it runs; ``settings`` are those of ``benchmark_settings``."""
     return {
         **settings,
         "inputs": facts_to_json(model.facts)["inputs"],
@@ -157,7 +163,7 @@ def _request(benchmark: Benchmark, model: SurveyedModel, settings: Mapping[str, 
 
 def _timeout_s(benchmark: Benchmark) -> float:
     longest = max(_LONGEST_WARMUP_S, 3 * benchmark.warmup_s, benchmark.duration_s)
-    return _START_S + _PHASES * longest
+    return START_S + _PHASES * longest
 
 
 def _fits(asked: Mapping[str, tuple[int, ...]], profile: Mapping[str, Any]) -> bool:
@@ -170,7 +176,8 @@ def _fits(asked: Mapping[str, tuple[int, ...]], profile: Mapping[str, Any]) -> b
     return True
 
 
-def _gpus(job: Job, recipes: Recipes) -> tuple[GpuDevice, ...]:
+def benchmark_gpus(job: Job, recipes: Recipes) -> tuple[GpuDevice, ...]:
+    """The GPUs here that a job's engine can be timed on."""
     return gpus_for_target(job.target, recipes.gpus) if job.target.runtime == TENSORRT else ()
 
 

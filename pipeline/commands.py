@@ -10,6 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.assemble import Log, report_from_outcomes
+from pipeline.assemble_details import details_from_outcomes
+from pipeline.base_branch import keep_baselines, load_base
 from pipeline.deliver import LOGS, deliver_engine, deliver_report
 from pipeline.errors import BuildError, PipelineError, PublishError
 from pipeline.operators import check_operators
@@ -21,7 +23,7 @@ from pipeline.publish.parts import REPORT_JSON
 from pipeline.publish.progress import Progress
 from pipeline.publish.report import EngineReport, report_to_json
 from pipeline.publish.terminal import print_plan, print_report
-from pipeline.run import carry_out, make_plan, open_context
+from pipeline.run import carry_out, make_plan, open_context, trusted_store_from_settings
 
 if TYPE_CHECKING:
     import threading
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from pipeline.outcome import JobOutcome
     from pipeline.plan import Plan
+    from pipeline.publish.details import Details
     from pipeline.publish.report import Report
     from pipeline.run import Context, Planned
     from pipeline.settings import Settings
@@ -78,7 +81,9 @@ def run(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
         planned = make_plan(context)
         if not as_json:
             print_plan(planned.plan, sys.stdout)
-        outcomes, engines = _delivered(context, planned, carry_out(context, planned))
+        trusted = trusted_store_from_settings(settings, cancel)
+        base = load_base(settings, trusted, planned.manifest, planned.jobs)
+        outcomes, engines = _delivered(context, planned, carry_out(context, planned, base))
     report = report_from_outcomes(
         outcomes,
         manifest=settings.manifest,
@@ -88,13 +93,16 @@ def run(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
         started=started,
         elapsed_s=time.monotonic() - clock,
         exit_code=run_exit_code(outcomes, require_all=settings.require_all),
-        notes=(context.cache.trouble,) if context.cache.trouble else (),
+        notes=(*((context.cache.trouble,) if context.cache.trouble else ()), *base.notes),
     )
-    _publish(settings, report)
+    details = details_from_outcomes(outcomes, report, base, context.workshop.gpu_time, settings)
+    notes = keep_baselines(settings, trusted, report, planned.manifest, planned.jobs)
+    report = replace(report, notes=(*report.notes, *notes))
+    _publish(settings, report, details)
     if as_json:
         print_json(report_to_json(report))
     else:
-        print_report(report, sys.stdout)
+        print_report(report, sys.stdout, details=details)
     return report.exit_code
 
 
@@ -134,14 +142,14 @@ def _logs(settings: Settings, outcomes: tuple[JobOutcome, ...]) -> dict[str, Log
     return logs
 
 
-def _publish(settings: Settings, report: Report) -> None:
+def _publish(settings: Settings, report: Report, details: Details) -> None:
     """Write the report's files. One that cannot be written is told and changes nothing about the verdict."""
     with _warned():
-        deliver_report(settings.out, report)
+        deliver_report(settings.out, report, details)
     outputs = outputs_from_report(report, report_path=settings.out / REPORT_JSON, engines_path=settings.out)
     if settings.step_summary is not None:
         with _warned():
-            write_step_summary(settings.step_summary, report)
+            write_step_summary(settings.step_summary, report, details)
     if settings.step_outputs is not None:
         with _warned():
             write_outputs(settings.step_outputs, outputs)

@@ -13,8 +13,9 @@ from pipeline.engine_recipes import takes_table
 from pipeline.errors import PublishError, SettingsError
 from pipeline.inspection.layers import LAYERS_SUFFIX, layers_to_json
 from pipeline.paths import write_bytes_atomically, written_atomically
+from pipeline.publish.details import details_to_json
 from pipeline.publish.markdown import markdown_from_report
-from pipeline.publish.parts import REPORT_JSON, layers_beside
+from pipeline.publish.parts import DETAILS_JSON, REPORT_JSON, layers_beside
 from pipeline.publish.report import EngineReport, TensorReport, report_to_json
 from pipeline.publish.sidecar import Sidecar, TargetReport, builder_settings_from_build, sidecar_to_json
 from pipeline.runtimes import effective_verbosity
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pipeline.digest import Digest
     from pipeline.outcome import JobOutcome
     from pipeline.plan import Job
+    from pipeline.publish.details import Details
     from pipeline.publish.report import Report
     from pipeline.recipes import Recipes
     from pipeline.survey import SurveyedModel
@@ -71,14 +73,21 @@ def deliver_engine(out: Path, outcome: JobOutcome, model: SurveyedModel, recipes
     return report
 
 
-def deliver_report(out: Path, report: Report) -> None:
-    """Write ``report.json``, ``report.md`` and ``report.html``. Raises ``PublishError``."""
+def deliver_report(out: Path, report: Report, details: Details | None = None) -> None:
+    """Write ``report.json``, ``report.md`` and ``report.html``, and beside them what else is known.
+
+    Details that an earlier run left there are removed where nothing is. Raises ``PublishError``.
+    """
     from pipeline.publish.html.page import html_from_report
 
     try:
         write_bytes_atomically(out / REPORT_JSON, _json_bytes(report_to_json(report)))
-        write_bytes_atomically(out / REPORT_MARKDOWN, markdown_from_report(report).encode())
-        page = html_from_report(report, layers=layers_beside(out, report))
+        if details is not None and details.known:
+            write_bytes_atomically(out / DETAILS_JSON, _json_bytes(details_to_json(details)))
+        else:
+            (out / DETAILS_JSON).unlink(missing_ok=True)
+        write_bytes_atomically(out / REPORT_MARKDOWN, markdown_from_report(report, details=details).encode())
+        page = html_from_report(report, details, layers_beside(out, report))
         write_bytes_atomically(out / REPORT_HTML, page.encode("utf-8", "replace"))
     except (OSError, SettingsError) as error:
         raise PublishError(

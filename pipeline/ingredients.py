@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline.targets import Target
 
 _RECIPES = {"model": 1, "operators": 1, "calibration": 1, "calibration-native": 1, "prepared": 1, "engine": 1,
-            "check": 1, "benchmark": 1, "original": 1, "layers": 1, "rebuild": 1}  # fmt: skip
+            "check": 1, "benchmark": 1, "original": 1, "layers": 1, "rebuild": 1, "comparison": 1}  # fmt: skip
 
 
 def model_digest(onnx: Digest, external: Mapping[str, Digest]) -> Digest:
@@ -236,6 +236,21 @@ def rebuild_key(engine: Digest, tactics: Digest) -> Key:
 def benchmark_key(engine: Digest, settings: Mapping[str, Any], *, data: Digest | None, gpu: str, driver: str) -> Key:
     """The timing of an engine on one kind of GPU under one driver. ``settings`` is JSON."""
     return _key("benchmark", {"engine": str(engine), **_timed(settings, data, gpu, driver)})
+
+
+def comparison_key(
+    base: Digest,
+    head: Digest,
+    settings: Mapping[str, Any],
+    *,
+    budget_percent: float | None,
+    data: Digest | None,
+    gpu: str,
+    driver: str,
+) -> Key:
+    """Two engines timed in turn on one GPU. The budget is part of it: it decides how long they are timed."""
+    named = {"engine.base": str(base), "engine": str(head), "comparison.budget-percent": budget_percent}
+    return _key("comparison", {**named, **_timed(settings, data, gpu, driver)})
 
 
 def original_key(model: Digest, settings: Mapping[str, Any], *, data: Digest | None, gpu: str, driver: str) -> Key:

@@ -37,7 +37,7 @@ def objection_to(outcome: JobOutcome) -> PipelineError | None:
         return error_from_audit(audit)
     if outcome.rebuilt is not None and outcome.rebuilt.outcome["differences"]:
         return _other_tactics(job.id, outcome.rebuilt)
-    exceeded = list(_exceeded(job.model.budgets, outcome))
+    exceeded = list(_exceeded(outcome.judged_by.budgets, outcome))
     if exceeded:
         return RegressionError(
             f"{job.id} exceeds its budget",
@@ -69,3 +69,10 @@ def _exceeded(budgets: Budgets, outcome: JobOutcome) -> Iterator[str]:
         yield f"the build took {engine.made_in_s:.1f} s, the budget is {budgets.build_s:g} s"
     if budgets.latency_ms is not None and measurement is not None and measurement.compute.p50_ms > budgets.latency_ms:
         yield f"an inference takes {measurement.compute.p50_ms:.3f} ms, the budget is {budgets.latency_ms:g} ms"
+    change = outcome.change
+    if change is not None and change.regressed and change.latency is not None:
+        low, high = change.latency.low_percent, change.latency.high_percent
+        yield (
+            f"an inference takes {change.latency.estimate_percent:.1f} % longer than with the base branch's engine, "
+            f"timed in turn ({low:.1f} % to {high:.1f} %), the budget is {change.budget_percent:g} %"
+        )

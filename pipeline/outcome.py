@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pipeline.base_comparison import with_comparison
 from pipeline.bench.measurement import measurement_from_json
 from pipeline.bench_recipes import benchmark_recipe, original_recipes
+from pipeline.compare.gates import held_to_base
 from pipeline.engine_recipes import engine_check_recipe, engine_recipe
 from pipeline.errors import BuildError, Cancelled, ModelError, PipelineError
 from pipeline.inspection_recipes import layers_of, layers_recipe, rebuild_recipe
@@ -18,7 +20,11 @@ from pipeline.verify.judge import judge
 if TYPE_CHECKING:
     from pipeline.artefacts import Artefact
     from pipeline.bench.measurement import Measurement
+    from pipeline.compare.baseline import JobBaseline
+    from pipeline.compare.change import Change
+    from pipeline.compare.layer_changes import LayerChange
     from pipeline.inspection.layers import EngineLayers
+    from pipeline.manifest.types import ModelSpec
     from pipeline.plan import PlannedJob
     from pipeline.recipes import Recipes
     from pipeline.survey import SurveyedModel
@@ -32,7 +38,8 @@ class JobOutcome:
 
     ``layers`` are what the engine is made of, where a GPU could tell; ``rebuilt`` compares a second build's tactics.
     ``measurement`` says how fast the engine is, ``originals`` how fast the original model is in its frameworks.
-    ``error`` says why the job failed; a job for another machine has neither engine nor error.
+    ``base`` is what the base branch left of the job, ``change`` how much slower than that it is, ``cause`` which layers
+    changed most. ``error`` says why the job failed; a job for another machine has neither engine nor error.
     """
 
     planned: PlannedJob
@@ -43,6 +50,9 @@ class JobOutcome:
     rebuilt: Artefact | None = None
     measurement: Measurement | None = None
     originals: tuple[Measurement, ...] = ()
+    base: JobBaseline | None = None
+    change: Change | None = None
+    cause: tuple[LayerChange, ...] = ()
     error: PipelineError | None = None
     warnings: tuple[str, ...] = ()
 
@@ -51,17 +61,26 @@ class JobOutcome:
         """Whether there is an engine, and nothing against it."""
         return self.engine is not None and self.error is None
 
+    @property
+    def judged_by(self) -> ModelSpec:
+        """The job's model with the limits that judge it: where it loosens any, the base branch's."""
+        job = self.planned.job
+        return job.model if self.base is None else held_to_base(job, self.base.gates)
 
-def job_outcome(recipes: Recipes, planned: PlannedJob, model: SurveyedModel) -> JobOutcome:
+
+def job_outcome(
+    recipes: Recipes, planned: PlannedJob, model: SurveyedModel, base: JobBaseline | None = None
+) -> JobOutcome:
     """Obtain a job's engine, its accuracy check and its timing, and judge them. Never raises for what befalls one job.
 
-    What was found before something failed is kept: a slow engine is still an engine whose accuracy is known.
+    It is judged by ``base`` too, what the base branch left of it: against its engine, and by its limits. What was found
+    before something failed is kept: a slow engine is still an engine whose accuracy is known.
     """
-    outcome = JobOutcome(planned=planned)
+    outcome = JobOutcome(planned=planned, base=base)
     if planned.state is State.NEEDS_RUNNER:
         return outcome
     try:
-        for stage in (_with_engine, _with_layers, _with_check, _with_timing):
+        for stage in (_with_engine, _with_layers, _with_check, _with_timing, with_comparison):
             outcome = stage(outcome, recipes, model)
         error = objection_to(outcome)
     except PipelineError as raised:
@@ -106,11 +125,12 @@ def _with_layers(outcome: JobOutcome, recipes: Recipes, model: SurveyedModel) ->
 def _with_check(outcome: JobOutcome, recipes: Recipes, model: SurveyedModel) -> JobOutcome:
     job, engine = outcome.planned.job, _engine(outcome)
     recipe = engine_check_recipe(job, model, engine, recipes)
-    if recipe is None or job.model.accuracy is None:
+    accuracy = outcome.judged_by.accuracy
+    if recipe is None or accuracy is None:
         return _warned(outcome, "not verified: the manifest gives no `accuracy` data")
     check = recipes.workshop.obtain(recipe)
     comparison = comparison_from_json(check.outcome)
-    verdicts = judge(comparison, job.model.accuracy.tolerances, job.precision)
+    verdicts = judge(comparison, accuracy.tolerances, job.precision)
     return replace(_warned(outcome, *check.warnings), comparison=comparison, verdicts=verdicts)
 
 

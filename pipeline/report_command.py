@@ -29,11 +29,11 @@ def run_report(options: argparse.Namespace) -> int:
     elif options.format == "terminal":
         from pipeline.publish.terminal import print_report
 
-        print_report(report, sys.stdout)
+        print_report(report, sys.stdout, details=parts.details)
     elif options.format == "markdown":
         from pipeline.publish.markdown import markdown_from_report
 
-        _write(markdown_from_report(report))
+        _write(markdown_from_report(report, details=parts.details))
     else:
         from pipeline.publish.html.page import html_from_report
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Mapping
 
+    from pipeline.base_branch import Base
     from pipeline.cache.lease import Leases
     from pipeline.cache.seal import Seal
     from pipeline.cache.store import Store
@@ -68,6 +69,11 @@ class Planned:
     manifest: Manifest
     models: Mapping[str, SurveyedModel]
     plan: Plan
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """The selected jobs."""
+        return tuple(entry.job for entry in self.plan.jobs)
 
 
 @contextlib.contextmanager
@@ -116,6 +122,13 @@ def store_from_settings(settings: Settings, cancel: threading.Event, *, upkeep: 
     return opened(settings.cache, Scope(settings.cache_scope), seal=_seal(settings), cancel=cancel)
 
 
+def trusted_store_from_settings(settings: Settings, cancel: threading.Event) -> Store | None:
+    """The one place of the trusted scope, read past every folder in front of it; ``None`` without a cache."""
+    if settings.cache is None:
+        return None
+    return opened_for_upkeep(settings.cache, Scope("trusted"), seal=_seal(settings), cancel=cancel)
+
+
 def leases_from_settings(settings: Settings) -> Leases | None:
     """Where runners that share the cache tell each other what they are at work on; ``None`` where none are shared."""
     return opened_leases(settings.cache, Scope(settings.cache_scope)) if settings.cache is not None else None
@@ -154,12 +167,18 @@ def _planned(context: Context, job: Job, model: SurveyedModel) -> PlannedJob:
     return planned_from_lookup(job, context.workshop.look_up(recipe.key, recipe.subject))
 
 
-def carry_out(context: Context, planned: Planned) -> tuple[JobOutcome, ...]:
+def carry_out(context: Context, planned: Planned, base: Base) -> tuple[JobOutcome, ...]:
     """Obtain and judge every job that this machine can build; one job's failure leaves the others alone."""
     check_operators(context.recipes, planned.models, (entry.job for entry in planned.plan.with_state(State.BUILD)))
     with ThreadPoolExecutor(_THREADS) as pool:
         futures = [
-            pool.submit(job_outcome, context.recipes, entry, planned.models[entry.job.model.name])
+            pool.submit(
+                job_outcome,
+                context.recipes,
+                entry,
+                planned.models[entry.job.model.name],
+                base.judging(entry.job.id),
+            )
             for entry in planned.plan.jobs
         ]
         return tuple(future.result() for future in futures)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 RTX_COMPUTE_CAPABILITIES = ((7, 5), (8, 0), (8, 6), (8, 9), (12, 0), (12, 1))
 """What TensorRT-RTX builds for ahead of time (its ``ComputeCapability`` enum)."""
 _NO_RUN = "engines of TensorRT-RTX are not run by this version, so nothing can be timed"
+_TIMED_BUDGETS = ("latency_ms", "regression_percent")
 _NO_WEIGHTLESS = "TensorRT-RTX fails inside its compiler when it builds this on a machine without a GPU"
 _TURING = (7, 5)
 _LAST_WEAK = 10
@@ -135,19 +136,22 @@ def run_refusals(targets: Sequence[Target], *, timed: bool) -> tuple[Refusal, ..
     A field that some target can honour is not refused: a benchmark runs where an engine can. ``timed`` says whether
     the model has one.
     """
-    kept = "the figures of earlier runs are not kept in this version, so there is nothing to compare with"
-    regression = Refusal(("budgets", "regression_percent"), kept, "remove `regression_percent`")
     if targets and all(target.runtime == TENSORRT_RTX for target in targets):
         fix = f"or add a target with `runtime: {TENSORRT}`"
         return (
             Refusal(("benchmark",), _NO_RUN, f"remove `benchmark`, {fix}"),
-            Refusal(("budgets", "latency_ms"), _NO_RUN, f"remove `latency_ms`, {fix}"),
-            regression,
+            *(Refusal(("budgets", name), _NO_RUN, f"remove `{name}`, {fix}") for name in _TIMED_BUDGETS),
         )
-    if not timed:
-        fix = "add `benchmark: {}`, here or in `defaults`, or remove `latency_ms`"
-        return Refusal(("budgets", "latency_ms"), "nothing is timed without `benchmark`", fix), regression
-    return (regression,)
+    if timed:
+        return ()
+    return tuple(
+        Refusal(
+            ("budgets", name),
+            "nothing is timed without `benchmark`",
+            f"add `benchmark: {{}}`, here or in `defaults`, or remove `{name}`",
+        )
+        for name in _TIMED_BUDGETS
+    )
 
 
 def target_refusals(target: Target) -> tuple[Refusal, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import SettingsError
+from pipeline.revision import Revision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +26,8 @@ class Settings:
     """Everything that comes from outside the manifest. ``workers`` bounds the child processes at work at once.
 
     ``cache_scope`` is the path of the scope that a shared cache is used in (``pipeline.cache.scope``). Receipts are
-    sealed with ``cache_secret`` or by the KMS key ``cache_kms_key``, where either is given.
+    sealed with ``cache_secret`` or by the KMS key ``cache_kms_key``, where either is given. ``image`` is the container
+    image that this runs in, empty where nobody says.
     """
 
     manifest: Path
@@ -40,6 +42,8 @@ class Settings:
     workers: int
     step_summary: Path | None
     step_outputs: Path | None
+    revision: Revision = field(default_factory=Revision)
+    image: str = ""
 
 
 def settings_from_mapping(
@@ -83,6 +87,8 @@ def settings_from_mapping(
         workers=cores,
         step_summary=Path(summary) if summary else None,
         step_outputs=Path(outputs) if outputs else None,
+        revision=_revision_from(environment),
+        image=environment.get("TRT_ENGINE_IMAGE", ""),
     )
 
 
@@ -101,6 +107,24 @@ def _scope_from(environment: Mapping[str, str]) -> str:
         ref=ref,
         protected=environment.get("GITHUB_REF_PROTECTED") == "true",
     ).path
+
+
+def _revision_from(environment: Mapping[str, str]) -> Revision:
+    """What is built, and what it is compared with: as the user says, else as GitHub or GitLab does."""
+
+    def first(*names: str) -> str:
+        return next((environment[name] for name in names if environment.get(name)), "")
+
+    # GITHUB_REF_NAME of a pull request is no branch, and a tag is none either.
+    on_branch = environment.get("GITHUB_REF", "").startswith("refs/heads/")
+    base = first("TRT_ENGINE_BASE_BRANCH", "GITHUB_BASE_REF", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
+    branch = first("TRT_ENGINE_BRANCH", *(("GITHUB_REF_NAME",) if on_branch else ()), "CI_COMMIT_BRANCH")
+    return Revision(
+        repository=first("TRT_ENGINE_REPOSITORY", "GITHUB_REPOSITORY", "CI_PROJECT_PATH"),
+        commit=first("TRT_ENGINE_COMMIT", "GITHUB_SHA", "CI_COMMIT_SHA"),
+        branch="" if base else branch,
+        base=base,
+    )
 
 
 def _workers_from(text: str | None) -> int:

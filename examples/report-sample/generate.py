@@ -21,6 +21,7 @@ from pipeline.bench.samples import compact_from_ms, distribution_from_ms  # noqa
 from pipeline.compare.baseline import Figures, PastRun, RunName  # noqa: E402
 from pipeline.compare.change import Basis, Change, Interval, Verdict, change_from_stored  # noqa: E402
 from pipeline.compare.gates import ChangedGate  # noqa: E402
+from pipeline.compare.layer_changes import LayerChange  # noqa: E402
 from pipeline.digest import Digest, digest_from_bytes  # noqa: E402
 from pipeline.inspection.layers import EngineLayers, Layer, layers_to_json  # noqa: E402
 from pipeline.inspection.precision_shares import precision_shares  # noqa: E402
@@ -86,7 +87,15 @@ def main() -> None:
             ChangedGate(job="resnet50/h200/int8", gate="accuracy.tolerances.cosine", base=0.98, head=0.9, held=True),
             ChangedGate(job="yolox/h200/fp16", gate="benchmark.duration_s", base=5.0, head=0.5, held=False),
         )
-        found = Details(base="main at 1f2e3d4", jobs=tuple(details), changed_gates=gates if number == 0 else ())
+        found = Details(
+            base="main at 1f2e3d4",
+            jobs=tuple(details),
+            changed_gates=gates if number == 0 else (),
+            gpu_spent_s=1260.0 + 310.0 * number,
+            gpu_saved_s=2810.0 + 95.0 * number,
+            commit="9c0ffee1" * 5,
+            image="registry.example/trt-engines:0.1.0",
+        )
         write(folder / f"runner-{number + 1}" / "report.json", report_to_json(report))
         write(folder / f"runner-{number + 1}" / "report-details.json", details_to_json(found))
 
@@ -289,7 +298,30 @@ def job_details(job: JobReport, chance: random.Random) -> JobDetails:
     change = change_from_stored(p50_ms / (1 + slower / 100), p50_ms, 3.0)
     if job.target == "h200":
         change = paired_change(round(slower, 2), round(chance.uniform(0.2, 0.9), 2))
-    return JobDetails(job=job.id, change=change, history=history(job, p50_ms, chance))
+    past = history(job, p50_ms / (1 + slower / 100), chance)
+    cause = layer_changes() if change.regressed else ()
+    return JobDetails(job=job.id, change=change, base=past[-1], cause=cause, history=past)
+
+
+def layer_changes() -> tuple[LayerChange, ...]:
+    """What made an engine slower."""
+    return (
+        LayerChange(
+            what="split, fp16 -> fp16+fp32, slower",
+            before=("/blocks.3/attn/MatMul + /blocks.3/attn/Softmax",),
+            after=("/blocks.3/attn/MatMul", "/blocks.3/attn/Softmax"),
+            before_ms=0.081,
+            after_ms=0.142,
+        ),
+        LayerChange(
+            what="slower",
+            before=("/blocks.7/mlp/Gemm",),
+            after=("/blocks.7/mlp/Gemm",),
+            before_ms=0.055,
+            after_ms=0.063,
+            tactic="sm90_xmma_gemm_f16f16_128x128 -> sm80_xmma_gemm_f16f16_64x64",
+        ),
+    )
 
 
 def paired_change(estimate: float, reach: float) -> Change:

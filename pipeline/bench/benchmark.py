@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _FIRST_SHARED_PROFILES = 10
+_LONGEST_BRIEF_WARMUP_S = 3.0
+"""Where many processes time two engines in turn, one that does not settle is one of many."""
 _UNSTEADY = "its speed did not settle while it warmed up: other work, or a GPU whose clocks still move"
 
 
@@ -31,7 +33,8 @@ def benchmark_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:  
 
     Request: ``engine``, ``plugins`` (paths), ``precision``, ``inputs`` (facts as JSON), ``shapes`` (of every input),
     ``warmup_s``, ``duration_s``, ``streams``, ``cuda_graph``, ``items`` (``per_inference`` and ``unit``, or null),
-    ``data`` (or null), ``seed``. Raises ``DeviceError`` where the GPU is shared or missing, and what ``Engine`` raises.
+    ``data`` (or null), ``seed``, and ``compute_only`` where nothing but the GPU's own time is asked for. Raises
+    ``DeviceError`` where the GPU is shared or missing, and what ``Engine`` raises.
     """
     watch = GpuWatch()
     watch.refuse_shared_gpu()
@@ -45,17 +48,19 @@ def benchmark_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:  
     inputs = {name: inputs[name] for name in engine.input_names}
     lane = Lane(engine, inputs)
     launch, cuda_graph, warnings = _launcher(lane, cuda_graph=request["cuda_graph"])
-    seconds = float(request["duration_s"])
+    seconds, compute_only = float(request["duration_s"]), bool(request.get("compute_only"))
     warmup_s, stable = warmed_up(
         lambda window_s, least: kept_busy(launch, lane.stream, window_s, least=least).compute_ms,
         float(request["warmup_s"]),
+        **({"longest_s": _LONGEST_BRIEF_WARMUP_S} if compute_only else {}),
     )
     if not stable:
         warnings.append(_UNSTEADY)
     with watch:
         busy = kept_busy(launch, lane.stream, seconds)
-    plain = kept_busy(lane.launcher(cuda_graph=False), lane.stream, seconds / 2) if cuda_graph else None
-    apart = one_by_one(lane, launch, seconds / 2)
+    whole = not compute_only
+    plain = kept_busy(lane.launcher(cuda_graph=False), lane.stream, seconds / 2) if cuda_graph and whole else None
+    apart = one_by_one(lane, launch, seconds / 2) if whole else None
     streams = _streams(request, lane, inputs, cuda_graph=cuda_graph)
     state = watch.state
     if state is not None and state.throttled:
@@ -72,10 +77,10 @@ def benchmark_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:  
             compute=distribution_from_ms(busy.compute_ms),
             inferences_per_s=busy.per_s,
             without_graph=distribution_from_ms(plain.compute_ms) if plain else None,
-            latency=distribution_from_ms(apart.latency_ms),
-            copy_in=distribution_from_ms(apart.copy_in_ms),
-            copy_out=distribution_from_ms(apart.copy_out_ms),
-            enqueue=distribution_from_ms(apart.enqueue_ms),
+            latency=distribution_from_ms(apart.latency_ms) if apart else None,
+            copy_in=distribution_from_ms(apart.copy_in_ms) if apart else None,
+            copy_out=distribution_from_ms(apart.copy_out_ms) if apart else None,
+            enqueue=distribution_from_ms(apart.enqueue_ms) if apart else None,
             streams=streams,
             items_per_inference=items.get("per_inference"),
             items_unit=items.get("unit", ""),

@@ -26,11 +26,13 @@ def is_steady(medians_ms: Sequence[float]) -> bool:
     return all(abs(value - middle) <= SPREAD * middle for value in latest)
 
 
-def warmed_up(series: Callable[[float, int], Sequence[float]], at_least_s: float) -> tuple[float, bool]:
-    """Call ``series`` until its windows agree and ``at_least_s`` have passed; give up after thrice that, or 15 s.
+def warmed_up(
+    series: Callable[[float, int], Sequence[float]], at_least_s: float, *, longest_s: float = _LONGEST_S
+) -> tuple[float, bool]:
+    """Call ``series`` until its windows agree and ``at_least_s`` have passed, or much longer.
 
-    ``series(seconds, least)`` runs for so long, and at least so often, and returns durations in ms. Returns the seconds
-    that it took, and whether the windows did agree.
+    It gives up after thrice that, or ``longest_s`` where that is longer. ``series(seconds, least)`` runs for so long,
+    and at least so often, and returns durations in ms. Returns the seconds that it took, and whether they agreed.
     """
     started = time.perf_counter()
     medians: list[float] = []
@@ -39,5 +41,5 @@ def warmed_up(series: Callable[[float, int], Sequence[float]], at_least_s: float
         elapsed_s = time.perf_counter() - started
         if elapsed_s >= at_least_s and is_steady(medians):
             return elapsed_s, True
-        if elapsed_s > max(_LONGEST_S, 3 * at_least_s):
+        if elapsed_s > max(longest_s, 3 * at_least_s):
             return elapsed_s, False

@@ -166,6 +166,21 @@ class ContentCache:
             return self._fail(failure, started_s)
         return Hit(receipt)
 
+    def stored(self, kind: str, digest: Digest) -> Hit | None:
+        """The sound entry under a key of which only the digest is known; its receipt has the key itself."""
+        store = self._store
+        if store is None or self._off:
+            return None
+        started_s = self._monotonic()
+        try:
+            data = store.get_receipt(kind, digest)
+            return None if data is None else Hit(receipt_from_bytes(data, kind=kind, stored_as=digest))
+        except ReceiptDamaged:
+            return None
+        except StoreFailed as failure:
+            self._fail(failure, started_s)
+            return None
+
     def appeared(self, key: Key) -> Hit | None:
         """A sound entry of ``key`` that was stored since it was looked up; the store is asked anew."""
         store = self._store

@@ -8,8 +8,9 @@ other entry. Unlike other entries a baseline is replaced: its key says whose it 
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline import __version__
 from pipeline.cache.receipt import Receipt, ReceiptDamaged, bytes_from_receipt, receipt_from_bytes
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pipeline.cache.store import Store
-    from pipeline.keys import Key
+    from pipeline.keys import Ingredient, Key
 
 KIND = "baseline"
+_JOBS_KIND = "baseline-jobs"
+_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,34 +58,38 @@ class BaselineStore:
 
     def load(self, jobs: Iterable[str]) -> Loaded:
         """The baselines of ``jobs`` that are there and sound. Never raises: a pull request goes on without them."""
-        found: dict[str, JobBaseline] = {}
-        notes: list[str] = []
-        for job in jobs:
-            try:
-                baseline = self._load(job)
-            except (StoreError, BaselineError, ReceiptDamaged) as error:
-                notes.append(f"the baseline of {job} cannot be read: {getattr(error, 'reason', error)}")
-                continue
-            if baseline is not None:
-                found[job] = baseline
-        return Loaded(found, tuple(notes))
+        names = list(jobs)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            answers = dict(zip(names, pool.map(self._load_or_say, names), strict=True))
+        return Loaded(
+            {job: answer for job, answer in answers.items() if isinstance(answer, JobBaseline)},
+            tuple(answer for answer in answers.values() if isinstance(answer, str)),
+        )
+
+    def load_jobs(self) -> tuple[str, ...]:
+        """The ids of all jobs that the line's manifest had last; empty where that is not known."""
+        key = self._jobs_key()
+        try:
+            data = self._store.get_receipt(_JOBS_KIND, key.digest)
+            if data is None:
+                return ()
+            jobs = receipt_from_bytes(data, kind=_JOBS_KIND, stored_as=key.digest).metadata.get("jobs")
+        except (StoreError, ReceiptDamaged):
+            return ()
+        return tuple(job for job in jobs if isinstance(job, str)) if isinstance(jobs, list) else ()
+
+    def save_jobs(self, jobs: Iterable[str]) -> tuple[str, ...]:
+        """Say which jobs the line's manifest has, so that a change that drops one is seen; returns phrases."""
+        try:
+            self._put(_JOBS_KIND, self._jobs_key(), self._line.manifest, {"jobs": list(jobs)})
+        except (StoreError, ValueError) as error:
+            return (f"the list of jobs was not kept: {error}",)
+        return ()
 
     def save(self, baselines: Iterable[JobBaseline]) -> tuple[str, ...]:
         """Put each in the place of the one before, whose history it continues; returns phrases about what failed."""
-        notes = []
-        for baseline in baselines:
-            try:
-                before = self._load(baseline.job)
-            except (BaselineError, ReceiptDamaged):
-                before = None
-            except StoreError as error:
-                notes.append(f"the baseline of {baseline.job} was not kept: {error.reason}")
-                continue
-            try:
-                self._save(continued(before, baseline))
-            except (StoreError, ValueError) as error:
-                notes.append(f"the baseline of {baseline.job} was not kept: {error}")
-        return tuple(notes)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return tuple(filter(None, pool.map(self._replace, baselines)))
 
     def _load(self, job: str) -> JobBaseline | None:
         key = self._key(job)
@@ -94,19 +101,44 @@ class BaselineStore:
             raise BaselineError(f"it is of {baseline.job}")
         return baseline
 
-    def _save(self, baseline: JobBaseline) -> None:
+    def _replace(self, baseline: JobBaseline) -> str:
+        """What kept the baseline from being kept; empty where nothing did."""
+        try:
+            try:
+                before = self._load(baseline.job)
+            except (BaselineError, ReceiptDamaged):
+                before = None
+            self._put(KIND, self._key(baseline.job), baseline.job, baseline_to_json(continued(before, baseline)))
+        except (StoreError, ValueError) as error:
+            return f"the baseline of {baseline.job} was not kept: {getattr(error, 'reason', error)}"
+        return ""
+
+    def _load_or_say(self, job: str) -> JobBaseline | str | None:
+        try:
+            return self._load(job)
+        except (StoreError, BaselineError, ReceiptDamaged) as error:
+            return f"the baseline of {job} cannot be read: {getattr(error, 'reason', error)}"
+
+    def _put(self, kind: str, key: Key, subject: str, metadata: Mapping[str, Any]) -> None:
         receipt = Receipt(
-            key=self._key(baseline.job),
-            subject=baseline.job,
+            key=key,
+            subject=subject,
             blobs=(),
-            metadata=baseline_to_json(baseline),
+            metadata=metadata,
             created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             tool=__version__,
         )
-        self._store.put_receipt(KIND, receipt.key.digest, bytes_from_receipt(receipt), replace=True)
+        self._store.put_receipt(kind, key.digest, bytes_from_receipt(receipt), replace=True)
 
     def _key(self, job: str) -> Key:
-        line = self._line
-        return key_from_ingredients(
-            KIND, {"repository": line.repository, "manifest": line.manifest, "branch": line.branch, "job": job}
-        )
+        return key_from_ingredients(KIND, {**self._named(), "job": job})
+
+    def _jobs_key(self) -> Key:
+        return key_from_ingredients(_JOBS_KIND, self._named())
+
+    def _named(self) -> dict[str, Ingredient]:
+        return {
+            "repository": self._line.repository,
+            "manifest": self._line.manifest,
+            "branch": self._line.branch,
+        }

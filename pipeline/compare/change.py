@@ -40,6 +40,8 @@ class Basis(str, Enum):
     """Both engines were timed here and now, in turn, on one GPU."""
     STORED = "stored"
     """The base engine's figure is that of an earlier run, on whichever machine that was. It is never gated on."""
+    SAME_ENGINE = "same-engine"
+    """It is the base engine itself, so nothing was timed."""
 
     def __str__(self) -> str:
         return self.value
@@ -131,6 +133,21 @@ def change_from_stored(base_ms: float, head_ms: float, budget_percent: float | N
         noise=None,
         processes=0,
         reason="against the figure of an earlier run, perhaps on another machine, so it is not judged",
+    )
+
+
+def change_of_same_engine() -> Change:
+    """What is known of an engine that is the base engine."""
+    return Change(
+        basis=Basis.SAME_ENGINE,
+        verdict=Verdict.SAME,
+        regressed=False,
+        enough=True,
+        budget_percent=None,
+        latency=None,
+        noise=None,
+        processes=0,
+        reason="it is the base branch's engine",
     )
 
 

@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.assemble import report_from_outcomes
+from pipeline.assemble_details import details_from_outcomes
+from pipeline.base_branch import load_base
 from pipeline.deliver import LOGS, deliver_engine, deliver_report
 from pipeline.errors import PublishError
 from pipeline.fan_out.matrix import batches_from_jobs, github_matrix, gitlab_pipeline
@@ -16,7 +18,7 @@ from pipeline.fan_out.settled import settled_or_planned
 from pipeline.outcome import JobOutcome, run_exit_code
 from pipeline.publish.github import write_outputs
 from pipeline.publish.progress import Progress
-from pipeline.run import open_context, survey_jobs
+from pipeline.run import open_context, survey_jobs, trusted_store_from_settings
 
 if TYPE_CHECKING:
     import threading
@@ -36,7 +38,8 @@ def plan_matrix(settings: Settings, cancel: threading.Event, host: str) -> int:
     with Progress(sys.stderr) as progress, open_context(settings, cancel, progress, settings.out / LOGS) as context:
         manifest, jobs, models = survey_jobs(context)
         recipes = replace(context.recipes, workshop=context.workshop.cached_only())
-        found = [settled_or_planned(job, models[job.model.name], recipes) for job in jobs]
+        base = load_base(settings, trusted_store_from_settings(settings, cancel), manifest, jobs)
+        found = [settled_or_planned(job, models[job.model.name], recipes, base.judging(job.id)) for job in jobs]
         settled = tuple(each for each in found if isinstance(each, JobOutcome))
         batches = batches_from_jobs(
             (each for each in found if not isinstance(each, JobOutcome)), dict(manifest.runners)
@@ -61,9 +64,11 @@ def plan_matrix(settings: Settings, cancel: threading.Event, host: str) -> int:
             started=started,
             elapsed_s=time.monotonic() - clock,
             exit_code=run_exit_code(settled, require_all=False),
-            notes=(context.cache.trouble,) if context.cache.trouble else (),
+            notes=(*((context.cache.trouble,) if context.cache.trouble else ()), *base.notes),
         )
-        deliver_report(settings.out, report)
+        deliver_report(
+            settings.out, report, details_from_outcomes(settled, report, base, recipes.workshop.gpu_time, settings)
+        )
     matrix = json.dumps(HOSTS[host](batches))
     print(matrix)
     for batch in batches:

@@ -16,6 +16,7 @@ from pipeline.plan import PlannedJob, State, needs_runner, planned_from_lookup
 from pipeline.targets import GPUS, TENSORRT
 
 if TYPE_CHECKING:
+    from pipeline.compare.baseline import JobBaseline
     from pipeline.outcome import JobOutcome
     from pipeline.plan import Job
     from pipeline.recipes import Recipes
@@ -26,12 +27,15 @@ _DRIVER = "layers.driver"
 """The ingredient of an engine's layers that names the driver of the machine that looked at them."""
 
 
-def settled_or_planned(job: Job, model: SurveyedModel, recipes: Recipes) -> JobOutcome | PlannedJob:
+def settled_or_planned(
+    job: Job, model: SurveyedModel, recipes: Recipes, base: JobBaseline | None = None
+) -> JobOutcome | PlannedJob:
     """A cached job with its verdict, or the plan's line of a job that a runner must take.
 
     A job is settled where the engine and all that is judged of it are cached for a product that its target stands for:
-    its accuracy, its layers, its timing. So limits are judged as of now, and nothing that failed there passes here.
-    Engines are fetched for that. ``recipes`` must be those of a workshop that makes nothing.
+    its accuracy, its layers, its timing, its comparison with ``base``, what the base branch left of it. So limits are
+    judged as of now, and nothing that failed there passes here. Engines are fetched for that. ``recipes`` must be those
+    of a workshop that makes nothing.
     """
     missing = ""
     waiting: PlannedJob | None = None
@@ -45,7 +49,7 @@ def settled_or_planned(job: Job, model: SurveyedModel, recipes: Recipes) -> JobO
         if planned.state is not State.CACHED:
             waiting = waiting or planned
             continue
-        outcome = job_outcome(_with_driver(job, model, assumed), planned, model)
+        outcome = job_outcome(_with_driver(job, model, assumed), planned, model, base)
         if not isinstance(outcome.error, NotCachedError):
             return outcome
         waiting = waiting or PlannedJob(

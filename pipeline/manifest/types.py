@@ -155,6 +155,8 @@ class Budgets:
     build_s: float | None = None
     latency_ms: float | None = None
     """Median of the GPU's own time for one inference."""
+    regression_percent: float | None = None
+    """How much longer one inference may take than with the base branch's engine, timed in turn on one GPU."""
 
 
 class Items(NamedTuple):

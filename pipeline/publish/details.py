@@ -12,6 +12,7 @@ from typing import Any
 from pipeline.compare.baseline import PastRun  # noqa: TC001  record_from_json reads the annotations
 from pipeline.compare.change import Change  # noqa: TC001
 from pipeline.compare.gates import ChangedGate  # noqa: TC001
+from pipeline.compare.layer_changes import LayerChange  # noqa: TC001
 from pipeline.publish.record import RecordError, json_from_record, record_from_json
 
 SCHEMA_VERSION = 1
@@ -19,20 +20,39 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobDetails:
-    """What is known of one job beyond its report. ``history`` is the default branch's, oldest first."""
+    """What is known of one job beyond its report. ``history`` is the default branch's, oldest first.
+
+    ``base`` is the base branch's result that ``change`` compares with; ``cause`` are the layers that changed most where
+    the job became slower.
+    """
 
     job: str
     change: Change | None = None
+    base: PastRun | None = None
+    cause: tuple[LayerChange, ...] = ()
     history: tuple[PastRun, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Details:
-    """Of all jobs of a run. ``base`` names what was compared with, such as ``main at 1234abc``; may be empty."""
+    """Of all jobs of a run. ``base`` names what was compared with, such as ``main at 1234abc``; may be empty.
+
+    ``gpu_spent_s`` is for how long the run held GPUs, ``gpu_saved_s`` for how long others did for what it fetched.
+    ``commit`` and ``image`` are what was built and the container image that did it; empty where nobody says.
+    """
 
     base: str = ""
     jobs: tuple[JobDetails, ...] = ()
     changed_gates: tuple[ChangedGate, ...] = ()
+    gpu_spent_s: float = 0.0
+    gpu_saved_s: float = 0.0
+    commit: str = ""
+    image: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether anything is told that a report alone does not tell."""
+        return bool(self.base or self.jobs or self.changed_gates or self.gpu_spent_s or self.gpu_saved_s)
 
     def of(self, job: str) -> JobDetails:
         """Those of one job, empty where nothing is known."""

@@ -27,6 +27,7 @@ _ESCAPE_SEQUENCE = re.compile(
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Control, format (direction overrides, zero width), lone surrogates, line and paragraph separators."""
 _BACKTICKS = re.compile("`+")
+_PLAIN = re.compile(r"[A-Za-z0-9 .,;:()/%+-]*")
 
 
 def one_line(text: str, limit_chars: int = 300) -> str:
@@ -54,6 +55,11 @@ def code_span(text: str, limit_chars: int = 300) -> str:
 def cell_code_span(text: str, limit_chars: int = 300) -> str:
     r"""``code_span`` for a table cell, where ``|`` ends the cell even in code unless it is written ``\|``."""
     return code_span(text, limit_chars).replace("|", r"\|")
+
+
+def cell_text(text: str) -> str:
+    """``text`` as it is where nothing in it can mean anything to Markdown or to the host, else as a code span."""
+    return text if _PLAIN.fullmatch(text) else cell_code_span(text)
 
 
 def fenced_block(lines: Iterable[str]) -> str:

@@ -78,12 +78,12 @@ def status_text(status: Status) -> str:
     return _STATUS_TEXTS.get(status, str(status))
 
 
-def verdict_text(report: Report) -> str:
-    """The whole run on one line, such as ``passed: 9 jobs, 3 built, 6 cached, in 4.20 s``."""
+def verdict_text(report: Report, *more: str) -> str:
+    """The whole run on one line, such as ``passed: 9 jobs, 3 built, 6 cached, in 4.20 s``, with ``more`` to tell."""
     code = f" (exit code {report.exit_code})" if report.verdict is Outcome.FAILED else ""
     jobs = f"{len(report.jobs)} job{'' if len(report.jobs) == 1 else 's'}"
     counts = ((status, len(report.with_status(status))) for status in _STATUS_ORDER)
-    parts = [jobs, *(f"{count} {_counted(status, count)}" for status, count in counts if count)]
+    parts = [jobs, *(f"{count} {_counted(status, count)}" for status, count in counts if count), *more]
     return f"{report.verdict}{code}: {', '.join(parts)}, in {duration_text(report.elapsed_s)}"
 
 

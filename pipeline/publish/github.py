@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from pipeline.publish.details import Details
     from pipeline.publish.report import Report
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
-def write_step_summary(path: Path, report: Report) -> None:
+def write_step_summary(path: Path, report: Report, details: Details | None = None) -> None:
     """Append the report to the step's summary, cut to the room that is left there.
 
     Raises ``PublishError`` where the file cannot be written or is full.
@@ -37,7 +38,7 @@ def write_step_summary(path: Path, report: Report) -> None:
                 fix="write less to GITHUB_STEP_SUMMARY earlier in this step",
                 where=str(path),
             )
-        _append(path, markdown_from_report(report, room_bytes))
+        _append(path, markdown_from_report(report, room_bytes, details=details))
     except OSError as error:
         raise _unwritable(path, "GITHUB_STEP_SUMMARY", error) from error
 

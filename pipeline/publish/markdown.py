@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from pipeline.publish.escape import cell_code_span, code_span, fenced_block, html_code
+from pipeline.publish.against_base import against_base_texts
+from pipeline.publish.details import Details
+from pipeline.publish.escape import cell_code_span, cell_text, code_span, fenced_block, html_code
 from pipeline.publish.figures import (
     NOTHING,
     build_time_text,
@@ -20,6 +21,7 @@ from pipeline.publish.figures import (
     verdict_text,
 )
 from pipeline.publish.layers import LAYERS_HEADER, layers_rows
+from pipeline.publish.markdown_changes import again_section, changes_sections
 from pipeline.publish.report import Status
 from pipeline.publish.speed import SPEED_HEADER, circumstances_text, slower_than_wider_precision, speed_rows
 
@@ -38,13 +40,12 @@ _HEADER = (
     "| :-- | :-- | --: | --: | --: | --: | :-- |",
 )
 _LOG_LINES = 40
-_PLAIN = re.compile(r"[A-Za-z0-9 .,;:()/%+-]*")
 _NAMED_JOBS = 3
 _NAMED_RUNTIMES = 8
 _LEFT_OUT_BYTES = 200
 
 
-def markdown_from_report(report: Report, limit_bytes: int = LIMIT_BYTES) -> str:
+def markdown_from_report(report: Report, limit_bytes: int = LIMIT_BYTES, *, details: Details | None = None) -> str:
     """Markdown of at most ``limit_bytes`` of UTF-8. Ends with a newline.
 
     What does not fit is left out row by row and section by section, cached jobs first and failed ones last, and
@@ -52,15 +53,18 @@ def markdown_from_report(report: Report, limit_bytes: int = LIMIT_BYTES) -> str:
     """
     if limit_bytes < MINIMUM_BYTES:
         raise ValueError(f"{limit_bytes} bytes are too few for a report, which needs {MINIMUM_BYTES}")
-    opening, closing = _opening(report), _closing(report)
+    details = details or Details()
+    opening, closing = _opening(report, details), _closing(report)
     factors = size_factors(report)
     rows = [_row(job, factors) for job in report.jobs]
     order = sorted(range(len(rows)), key=lambda index: importance(report.jobs[index].status))
     sections = [
+        *changes_sections(report, details),
         *_speed(report),
         *_layers(report),
         *(_failure(job) for job in report.jobs if job.failure is not None),
         *_warnings(report),
+        *again_section(report, details),
     ]
 
     room = limit_bytes - _bytes((opening, *_HEADER, closing)) - _LEFT_OUT_BYTES
@@ -72,8 +76,8 @@ def markdown_from_report(report: Report, limit_bytes: int = LIMIT_BYTES) -> str:
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _opening(report: Report) -> str:
-    verdict, _, rest = verdict_text(report).partition(":")
+def _opening(report: Report, details: Details) -> str:
+    verdict, _, rest = verdict_text(report, *against_base_texts(report, details)).partition(":")
     lines = ["## TensorRT engines", "", f"**{verdict[0].upper()}{verdict[1:]}**:{rest}."]
     return "\n".join(lines)
 
@@ -99,23 +103,20 @@ def _speed(report: Report) -> Iterable[str]:
     rows = speed_rows(report)
     if rows:
         header = (f"| {' | '.join(SPEED_HEADER)} |", "| :-- | --: | --: | --: | --: | :-- |")
-        table = [f"| {cell_code_span(row.job.id, 200)} | {' | '.join(map(_cell, row.cells))} |" for row in rows]
-        reversed_ = [f"**Slower**: {_cell(text)}" for text in slower_than_wider_precision(report)]
-        yield "\n\n".join(("### Speed", "\n".join((*header, *table)), *reversed_, _cell(circumstances_text(report))))
+        table = [f"| {cell_code_span(row.job.id, 200)} | {' | '.join(map(cell_text, row.cells))} |" for row in rows]
+        reversed_ = [f"**Slower**: {cell_text(text)}" for text in slower_than_wider_precision(report)]
+        yield "\n\n".join(
+            ("### Speed", "\n".join((*header, *table)), *reversed_, cell_text(circumstances_text(report)))
+        )
 
 
 def _layers(report: Report) -> Iterable[str]:
     rows = layers_rows(report)
     if rows:
-        table = [f"| {cell_code_span(job, 200)} | {' | '.join(map(_cell, cells))} |" for job, *cells in rows]
+        table = [f"| {cell_code_span(job, 200)} | {' | '.join(map(cell_text, cells))} |" for job, *cells in rows]
         header = (f"| {' | '.join(LAYERS_HEADER)} |", "| :-- | --: | --: | :-- | :-- |")
         body = "\n".join((*header, *table))
         yield f"<details><summary>Layers by precision</summary>\n\n{body}\n\n</details>"
-
-
-def _cell(text: str) -> str:
-    """``text`` as it is where nothing in it can mean anything to Markdown or to the host."""
-    return text if _PLAIN.fullmatch(text) else cell_code_span(text)
 
 
 def _failure(job: JobReport) -> str:

@@ -134,6 +134,10 @@ def _joined(parts: Sequence[Details]) -> Details:
             base=joined.base or part.base,
             jobs=tuple(known.values()),
             changed_gates=tuple(dict.fromkeys((*joined.changed_gates, *part.changed_gates))),
+            gpu_spent_s=joined.gpu_spent_s + part.gpu_spent_s,
+            gpu_saved_s=joined.gpu_saved_s + part.gpu_saved_s,
+            commit=joined.commit or part.commit,
+            image=joined.image or part.image,
         )
     return joined
 

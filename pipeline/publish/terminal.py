@@ -5,6 +5,9 @@ from __future__ import annotations
 from itertools import chain
 from typing import IO, TYPE_CHECKING, cast
 
+from pipeline.compare.change import Verdict
+from pipeline.publish.against_base import CHANGE_HEADER, against_base_texts, cause_rows, change_rows, gate_text
+from pipeline.publish.details import Details
 from pipeline.publish.escape import one_line, plain_lines
 from pipeline.publish.figures import (
     NOTHING,
@@ -18,6 +21,7 @@ from pipeline.publish.figures import (
     verdict_text,
 )
 from pipeline.publish.report import Outcome
+from pipeline.publish.reproduce import command_from_job
 from pipeline.publish.speed import SPEED_HEADER, circumstances_text, slower_than_wider_precision, speed_rows
 from pipeline.publish.stream import ForgivingStream
 
@@ -29,10 +33,11 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from pipeline.plan import Plan
+    from pipeline.publish.against_base import ChangeRow
     from pipeline.publish.report import JobReport, Report
 
 _LOG_LINES = 10
-_FIGURES = frozenset({"size", "top-1 %", "cosine", "time (last)", "last time", "time", "share"})
+_FIGURES = frozenset({"size", "top-1 %", "cosine", "time (last)", "last time", "time", "share", *CHANGE_HEADER[1:3]})
 _VERDICT_STYLES = {Outcome.PASSED: "bold green", Outcome.FAILED: "bold red", Outcome.CANCELLED: "bold yellow"}
 _STYLES = {
     "built": "green",
@@ -45,7 +50,9 @@ _STYLES = {
 }
 
 
-def print_report(report: Report, stream: TextIO | None, *, width: int | None = None) -> None:
+def print_report(
+    report: Report, stream: TextIO | None, *, width: int | None = None, details: Details | None = None
+) -> None:
     """Table, reasons, failures, warnings, and the verdict as the last line.
 
     ``width`` is in columns, the terminal's where ``None``. Colours only where ``stream`` is a terminal and
@@ -58,7 +65,13 @@ def print_report(report: Report, stream: TextIO | None, *, width: int | None = N
     if speed:
         console.print()
         _print_table(console, SPEED_HEADER, [(row.job.id, *row.cells) for row in speed])
+    details = details or Details()
+    changes = change_rows(report, details)
+    if changes:
+        console.print()
+        _print_table(console, (CHANGE_HEADER[0], "verdict", *CHANGE_HEADER[1:3]), list(map(_change_cells, changes)))
     lines = chain(
+        _base_lines(report, details),
         _speed_lines(report),
         _why_lines(report),
         _failure_lines(report),
@@ -66,7 +79,8 @@ def print_report(report: Report, stream: TextIO | None, *, width: int | None = N
         checked_as_text(report),
     )
     _print_lines(console, lines, fold=console.is_terminal or width is not None)
-    console.print(_text(verdict_text(report), _VERDICT_STYLES[report.verdict]))
+    told = verdict_text(report, *against_base_texts(report, details))
+    console.print(_text(told, _VERDICT_STYLES[report.verdict]))
 
 
 def print_plan(plan: Plan, stream: TextIO | None, *, width: int | None = None) -> None:
@@ -126,6 +140,24 @@ def _cells(job: JobReport) -> tuple[str, ...]:
         cosine_text(job.accuracy),
         build_time_text(job),
     )
+
+
+def _change_cells(row: ChangeRow) -> tuple[str, ...]:
+    change, noise, _, verdict = row.cells
+    return row.job, verdict, change, noise
+
+
+def _base_lines(report: Report, details: Details) -> Iterator[str]:
+    """Which branch it was held against, what the change loosens, and why what became slower did, and how to see it."""
+    if details.base:
+        yield f"against {one_line(details.base)}"
+    yield from (f"loosened: {one_line(gate.job)}: {one_line(gate_text(gate))}" for gate in details.changed_gates)
+    for job in report.jobs:
+        more = details.of(job.id)
+        if more.change is not None and more.change.verdict is Verdict.SLOWER:
+            yield f"slower than the base branch: {one_line(job.id)}"
+            yield from (f"    {one_line(': '.join(cells[:4]))}" for cells in cause_rows(more.cause))
+            yield f"    again: {one_line(command_from_job(job, report, details), 1000)}"
 
 
 def _speed_lines(report: Report) -> Iterator[str]:

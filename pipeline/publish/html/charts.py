@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.bench.samples import ms_from_compact
+from pipeline.publish.against_base import change_text
 from pipeline.publish.figures import duration_text
-from pipeline.publish.html.table import change_text
 from pipeline.publish.report import Status
 from pipeline.publish.speed import ms_text, original_text
 

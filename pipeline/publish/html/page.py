@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.publish.against_base import CAUSE_HEADER, against_base_texts, cause_rows, change_text
 from pipeline.publish.details import Details
 from pipeline.publish.escape import one_line, plain_lines
 from pipeline.publish.figures import (
@@ -23,10 +24,11 @@ from pipeline.publish.figures import (
     verdict_text,
 )
 from pipeline.publish.html import charts, scatter
-from pipeline.publish.html.table import COLUMNS, change_text, rows_of
+from pipeline.publish.html.table import COLUMNS, rows_of
 from pipeline.publish.html.template import page_template
 from pipeline.publish.layers import shares_text
 from pipeline.publish.report import Status
+from pipeline.publish.reproduce import command_from_job
 from pipeline.publish.speed import circumstances_text, slower_than_wider_precision
 
 if TYPE_CHECKING:
@@ -73,8 +75,12 @@ def html_from_report(report: Report, details: Details | None = None, layers: Lay
             ("Failed", str(len(report.with_status(Status.FAILED)))),
             ("Spent on building", duration_text(built_s)),
             ("Saved by the cache", duration_text(saved_s)),
+            *((("GPU time spent", duration_text(details.gpu_spent_s)),) if details.gpu_spent_s else ()),
+            *((("GPU time saved", duration_text(details.gpu_saved_s)),) if details.gpu_saved_s else ()),
         ),
-        verdict=verdict_text(report),
+        cause_header=CAUSE_HEADER,
+        commands={job.id: command_from_job(job, report, details) for job in report.jobs},
+        verdict=verdict_text(report, *against_base_texts(report, details)),
         reversed=slower_than_wider_precision(report),
         circumstances=circumstances_text(report),
         checked_as=checked_as_text(report),
@@ -99,6 +105,7 @@ _FILTERS: Mapping[str, Callable[..., object]] = {
     "status": status_text,
     "build_time": build_time_text,
     "change": change_text,
+    "causes": cause_rows,
     "shares": shares_text,
     "slowest": _slowest,
 }

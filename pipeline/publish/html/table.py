@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.compare.change import Basis, Verdict
+from pipeline.compare.change import Verdict
+from pipeline.publish.against_base import change_text
 from pipeline.publish.figures import NOTHING, cosine_text, duration_text, importance, size_text, status_text, top1_text
 from pipeline.publish.speed import ms_text, per_second_text
 
@@ -63,21 +64,6 @@ def rows_of(report: Report, details: Details) -> tuple[Row, ...]:
     """A row for each job, in the report's order."""
     changes = {each.job: each.change for each in details.jobs}
     return tuple(Row(number, job, _cells(job, changes.get(job.id))) for number, job in enumerate(report.jobs, 1))
-
-
-def change_text(change: Change | None) -> str:
-    """Such as ``+5.1 % (+4.2 to +6.0)``; what was only stored says so."""
-    if change is None:
-        return NOTHING
-    interval = change.latency
-    if interval is None:
-        return "inconclusive"
-    text = f"{interval.estimate_percent:+.1f} %"
-    if change.basis is Basis.STORED:
-        return f"{text} (stored)"
-    if interval.low_percent is None or interval.high_percent is None:
-        return text
-    return f"{text} ({interval.low_percent:+.1f} to {interval.high_percent:+.1f})"
 
 
 def _cells(job: JobReport, change: Change | None) -> tuple[Cell, ...]:

@@ -153,7 +153,7 @@ def test_data_may_be_a_folder(tmp_path: Path) -> None:
         ("benchmark: {pytorch: {model: 'a:b', interpreter: /p}}", "7:26: models[0].benchmark.pytorch: is not in `originals`; add `originals: [pytorch]`, or remove `pytorch`"),
         ("benchmark: {originals: [onnxruntime, onnxruntime]}", "7:28: models[0].benchmark.originals: lists an entry twice; remove one of the two"),
         ("budgets: {latency_ms: 5}", "7:27: models[0].budgets.latency_ms: nothing is timed without `benchmark`; add `benchmark: {}`, here or in `defaults`, or remove `latency_ms`"),
-        ("budgets: {regression_percent: 5}", "7:35: models[0].budgets.regression_percent: the figures of earlier runs are not kept in this version, so there is nothing to compare with; remove `regression_percent`"),
+        ("budgets: {regression_percent: 5}", "7:35: models[0].budgets.regression_percent: nothing is timed without `benchmark`; add `benchmark: {}`, here or in `defaults`, or remove `regression_percent`"),
     ],
 )  # fmt: skip
 def test_what_no_schema_can_say_is_checked(tmp_path: Path, lines: str, fault: str) -> None:
