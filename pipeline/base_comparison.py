@@ -150,7 +150,7 @@ def _entry(engine: Artefact, base: JobBaseline, recipes: Recipes) -> Hit:
     entry = recipes.workshop.stored(engine.key.kind, base.engine_key)
     if entry is None or all(blob.digest != base.engine_digest for blob in entry.receipt.blobs):
         raise NotComparableError("it is not in the cache any more", fix="run the base branch again")
-    other = [each for each in entry.receipt.key.differences(engine.key) if each.name in _SAME_MACHINE]
+    other = [each for each in engine.key.differences(entry.receipt.key) if each.name in _SAME_MACHINE]
     if other:
         raise NotComparableError("it cannot be run as this one is", why=", ".join(map(str, other)))
     return entry

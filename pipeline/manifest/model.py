@@ -95,5 +95,5 @@ def _accuracy(model: Node, precisions: list[tuple[Node, Precision]], files: File
 
 def _budgets(node: Node | None) -> Budgets:
     given = given_members(node)
-    limits = ("engine_size_mib", "build_s", "latency_ms")
+    limits = ("engine_size_mib", "build_s", "latency_ms", "regression_percent")
     return Budgets(**{name: float(given[name]) for name in limits if name in given})

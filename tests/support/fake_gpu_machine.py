@@ -1,0 +1,198 @@
+"""A machine with one H200 and TensorRT, whose children are functions: whole runs without a process or a GPU.
+
+An engine holds the level that it was built at as text, and ``FakeMachine.ms`` says how long one of that level takes.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pipeline import run
+from pipeline.bench.measurement import Measurement, measurement_to_json
+from pipeline.bench.samples import compact_from_ms, distribution_from_ms
+from pipeline.cli import main
+from pipeline.devices import GpuDevice
+from pipeline.digest import digest_from_file
+from pipeline.errors import PipelineError
+from pipeline.gpu_lock import GpuPool
+from pipeline.inspection.layers import EngineLayers, Layer, layers_to_json
+from pipeline.verify.comparison import ENGINE, Comparison, OutputComparison, comparison_to_json
+from tests.support.workshops import FACTS, IMAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import pytest
+
+VERSION = "8.6.0"
+JOB = "digits/h200/fp16"
+MANIFEST = """
+version: 1
+models:
+  - name: digits
+    onnx: model.onnx
+    profiles: [{{image: {{min: [1, 1, 8, 8], opt: [8, 1, 8, 8], max: [32, 1, 8, 8]}}}}]
+    targets: [h200]
+    precisions: [{precisions}]
+    build: {{optimization_level: {level}}}
+    {more}
+"""
+BENCHMARK = "benchmark: {}"
+
+
+@dataclass
+class FakeMachine:
+    """``ms`` is optimization level -> latency; ``cosine`` what every engine is measured to have.
+
+    ``tasks`` counts the children by task; ``fails`` is raised by every benchmark of a comparison.
+    """
+
+    folder: Path
+    ms: dict[int, float] = field(default_factory=lambda: {1: 1.0, 2: 1.05, 3: 1.0001, 4: 0.9})
+    cosine: float = 0.99
+    version: str = VERSION
+    inputs: tuple[str, ...] = ("image",)
+    noise: float = 0.001
+    fails: PipelineError | None = None
+    tasks: Counter[str] = field(default_factory=Counter)
+    timed: list[str] = field(default_factory=list)
+    _random: random.Random = field(default_factory=lambda: random.Random(1))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def install(self, patch: pytest.MonkeyPatch) -> FakeMachine:
+        """Let runs meet this machine."""
+        gpu = GpuDevice(
+            uuid="GPU-1", name="NVIDIA H200", compute_capability=(9, 0), memory_bytes=1, driver="580.1", cuda="13.0"
+        )
+        patch.chdir(self.folder)
+        patch.setattr(run, "run_task", self._child)
+        patch.setattr(run, "installed_gpus", lambda: (gpu,))
+        patch.setattr(run, "installed_runtimes", lambda: {"tensorrt": self.version})
+        patch.setattr(run, "GpuPool", lambda: GpuPool(self.folder))
+        return self
+
+    def run(
+        self, *, level: int = 1, more: str = BENCHMARK, precisions: str = "fp16", **environment: str
+    ) -> dict[str, Any]:
+        """Run the main job; the report with ``returncode`` and ``details``."""
+        (self.folder / "model.onnx").write_bytes(b"a model")
+        (self.folder / "evaluation.npz").write_bytes(b"data")
+        (self.folder / "trt-engines.yaml").write_text(MANIFEST.format(level=level, more=more, precisions=precisions))
+        returncode = main(["run"], {"TRT_ENGINE_REPOSITORY": "acme/models", **environment})
+        report: dict[str, Any] = json.loads((self.folder / "engines/report.json").read_text())
+        path = self.folder / "engines/report-details.json"
+        return report | {"returncode": returncode, "details": json.loads(path.read_text()) if path.exists() else None}
+
+    def run_main(self, **parts: Any) -> dict[str, Any]:
+        """A trusted run of the branch ``main``."""
+        trusted = {"TRT_ENGINE_CACHE_SCOPE": "trusted", "TRT_ENGINE_BRANCH": "main", "TRT_ENGINE_COMMIT": "a" * 40}
+        return self.run(**(trusted | parts))
+
+    def run_change(self, **parts: Any) -> dict[str, Any]:
+        """A pull request's run against ``main``."""
+        return self.run(TRT_ENGINE_CACHE_SCOPE="pr/42/7", TRT_ENGINE_BASE_BRANCH="main", **parts)
+
+    def _child(self, task: str, request: Mapping[str, Any], folder: Path, **_options: Any) -> dict[str, Any]:
+        assert not list(folder.iterdir()), "a child's folder must be empty"
+        with self._lock:
+            self.tasks[task] += 1
+            answers = {
+                "inspect-model": self._facts,
+                "check-operators": lambda *_: {"refused": []},
+                "prepare": self._prepared,
+                "build": self._built,
+                "inspect-engine": self._inspected,
+                "verify-engine": lambda *_: self._verified(),
+                "benchmark": self._timed,
+            }
+            return answers[task](request, folder)
+
+    def _facts(self, _request: Mapping[str, Any], _folder: Path) -> dict[str, Any]:
+        return FACTS | {"inputs": [IMAGE | {"name": name} for name in self.inputs]}
+
+    def _prepared(self, _request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        (folder / "typed.onnx").write_bytes(b"typed")
+        return {"model": "typed.onnx", "files": ["typed.onnx"], "warnings": []}
+
+    def _built(self, request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        numbers = bytes(map(int, (*self.version.split("."), 0)))
+        text = f"level {request['optimization_level']}, build {self.tasks['build']}"
+        (folder / "e.plan").write_bytes(b"ftrt" + bytes(20) + numbers + bytes(36) + text.encode())
+        return {
+            "engine": "e.plan",
+            "size_bytes": (folder / "e.plan").stat().st_size,
+            "runtime_version": self.version,
+            "inputs": [IMAGE | {"name": name} for name in self.inputs],
+            "outputs": FACTS["outputs"],
+            "warnings": [],
+        }
+
+    def _inspected(self, request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        level = level_of(request["engine"])
+        layers = tuple(
+            Layer(
+                name=f"/block.{number}/Conv",
+                type="CaskConvolution",
+                precision="fp16",
+                tactic=f"tactic of level {level}",
+                inputs=(),
+                outputs=(),
+                onnx_nodes=(f"/block.{number}/Conv",),
+                time_ms=self.ms[level] / 8 * (1 + number * (level - 1)),
+            )
+            for number in range(8)
+        )
+        engine = EngineLayers(
+            engine_digest=digest_from_file(folder.parent / request["engine"]),
+            runtime_version=self.version,
+            detailed=True,
+            shapes={"image": (8, 1, 8, 8)},
+            profiled_iterations=10,
+            layers=layers,
+        )
+        (folder / "layers.json").write_text(json.dumps(layers_to_json(engine)))
+        return {"layers": "layers.json", "warnings": []}
+
+    def _verified(self) -> dict[str, Any]:
+        output = OutputComparison(name="logits", cosine_min=self.cosine, cosine_mean=self.cosine)
+        return comparison_to_json(Comparison(subject=ENGINE, samples=8, emulated=False, outputs=(output,)))
+
+    def _timed(self, request: Mapping[str, Any], _folder: Path) -> dict[str, Any]:
+        if request.get("compute_only"):
+            if self.fails is not None:
+                raise self.fails
+            self.timed.append(request["engine"])
+        typical_ms = self.ms[level_of(request["engine"])] * (1 + self._random.gauss(0, self.noise))
+        samples = [typical_ms * (1 + self._random.gauss(0, self.noise)) for _ in range(50)]
+        return measurement_to_json(
+            Measurement(
+                subject="engine",
+                device="NVIDIA H200",
+                version=self.version,
+                precision=request["precision"],
+                shapes={"image": (8, 1, 8, 8)},
+                cuda_graph=True,
+                compute=distribution_from_ms(samples),
+                inferences_per_s=1000 / typical_ms,
+                warmup_s=0.5,
+                stable=True,
+                measured_s=1.0,
+                samples=compact_from_ms(samples),
+            )
+        )
+
+
+def level_of(engine: str) -> int:
+    """The optimization level that an engine was built at."""
+    from pathlib import Path
+
+    found = re.search(rb"level (\d+)", Path(engine).read_bytes())
+    assert found is not None
+    return int(found[1])

@@ -1,0 +1,198 @@
+"""Whole runs of a branch and of pull requests against it, on a machine whose children are functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pipeline.errors import BuildError
+from tests.support.fake_gpu_machine import BENCHMARK, FakeMachine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BUDGET = "budgets: {regression_percent: 3}"
+TIMED = f"{BENCHMARK}\n    {BUDGET}"
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
+    return FakeMachine(tmp_path).install(monkeypatch)
+
+
+def job_of(report: dict[str, Any]) -> dict[str, Any]:
+    (job,) = report["jobs"]
+    found: dict[str, Any] = job
+    return found
+
+
+def details_of(report: dict[str, Any]) -> dict[str, Any]:
+    (details,) = report["details"]["jobs"]
+    found: dict[str, Any] = details
+    return found
+
+
+def test_an_engine_with_the_base_branchs_key_is_not_timed_again(machine: FakeMachine) -> None:
+    machine.run_main(more=TIMED)
+    timed = machine.tasks["benchmark"]
+    report = machine.run_change(more=TIMED)
+    assert machine.tasks["benchmark"] == timed
+    assert details_of(report)["change"]["basis"] == "same-engine"
+    assert report["details"]["base"] == "main at aaaaaaa"
+
+
+def test_another_engine_is_timed_in_turn_with_the_base_branchs(machine: FakeMachine) -> None:
+    machine.run_main(more=TIMED)
+    report = machine.run_change(level=4, more=TIMED)
+    change = details_of(report)["change"]
+    assert (report["returncode"], change["basis"], change["verdict"]) == (0, "paired", "faster")
+    assert change["latency"]["low_percent"] < -10 < change["latency"]["high_percent"] < -8
+    assert len(machine.timed) == change["processes"] == 32
+    assert len(set(machine.timed)) == 2
+
+
+def test_a_slow_down_past_the_budget_fails_the_run_with_the_exit_code_of_budgets(machine: FakeMachine) -> None:
+    machine.run_main(more=TIMED)
+    report = machine.run_change(level=2, more=TIMED)
+    assert report["returncode"] == 8
+    assert "longer than with the base branch's engine" in job_of(report)["failure"]["why"]
+    assert details_of(report)["change"]["regressed"]
+
+
+def test_a_slow_down_whose_interval_reaches_into_the_budget_passes(machine: FakeMachine) -> None:
+    machine.ms[2] = 1.03
+    machine.run_main(more=TIMED)
+    report = machine.run_change(level=2, more=TIMED)
+    assert report["returncode"] == 0
+    assert details_of(report)["change"]["verdict"] == "slower"
+
+
+def test_the_same_speed_is_told_with_the_noise_of_the_runner(machine: FakeMachine) -> None:
+    machine.run_main(more=TIMED)
+    change = details_of(machine.run_change(level=3, more=TIMED))["change"]
+    assert change["verdict"] == "same"
+    assert change["noise"]["low_percent"] < 0 < change["noise"]["high_percent"]
+
+
+def test_without_a_budget_a_slow_down_is_shown_and_passes(machine: FakeMachine) -> None:
+    machine.run_main()
+    report = machine.run_change(level=2)
+    assert (report["returncode"], details_of(report)["change"]["verdict"]) == (0, "slower")
+
+
+def test_a_slow_down_names_the_layers_that_changed_most(machine: FakeMachine) -> None:
+    machine.run_main(more=TIMED)
+    cause = details_of(machine.run_change(level=2, more=TIMED))["cause"]
+    assert [layer["after"] for layer in cause] == [[f"/block.{number}/Conv"] for number in (7, 6, 5, 4, 3)]
+    assert cause[0]["tactic"] == "tactic of level 1 -> tactic of level 2"
+    assert "slower" in cause[0]["what"]
+
+
+def test_a_second_run_of_the_same_change_times_nothing_again(machine: FakeMachine) -> None:
+    machine.run_main(more=TIMED)
+    first = machine.run_change(level=2, more=TIMED)
+    timed = machine.tasks["benchmark"]
+    second = machine.run_change(level=2, more=TIMED)
+    assert machine.tasks["benchmark"] == timed
+    assert details_of(second)["change"] == details_of(first)["change"]
+    assert second["returncode"] == 8
+
+
+def test_stored_figures_are_shown_and_not_judged_where_the_base_engine_is_gone(machine: FakeMachine) -> None:
+    machine.run_main(more=TIMED)
+    for receipt in (machine.folder / ".trt-cache").rglob("receipt*/engine/**/*.json"):
+        receipt.unlink()
+    report = machine.run_change(level=2, more=TIMED)
+    change = details_of(report)["change"]
+    assert (report["returncode"], change["basis"]) == (0, "stored")
+    assert change["latency"]["estimate_percent"] == pytest.approx(5, abs=1)
+    assert any("it is not in the cache any more" in text for text in job_of(report)["warnings"])
+
+
+def test_the_engine_of_another_runtime_version_is_not_run(machine: FakeMachine) -> None:
+    machine.run_main(more=TIMED)
+    machine.version = "10.13.3"
+    report = machine.run_change(level=2, more=TIMED)
+    assert details_of(report)["change"]["basis"] == "stored"
+    assert any("runtime.version 8.6.0 -> 10.13.3" in text for text in job_of(report)["warnings"])
+
+
+def test_a_comparison_that_fails_judges_nothing(machine: FakeMachine) -> None:
+    machine.run_main(more=TIMED)
+    machine.fails = BuildError("the child was killed")
+    report = machine.run_change(level=2, more=TIMED)
+    assert (report["returncode"], details_of(report)["change"]["basis"]) == (0, "stored")
+    assert any("the child was killed" in text for text in job_of(report)["warnings"])
+
+
+def test_a_run_that_is_held_against_nothing_has_no_change(machine: FakeMachine) -> None:
+    report = machine.run(more=TIMED)
+    assert report["details"]["base"] == ""
+    assert report["details"]["jobs"] == []
+
+
+def test_a_pull_request_leaves_no_baseline(machine: FakeMachine) -> None:
+    machine.run_main()
+    machine.run_change(level=2)
+    assert machine.run_change(level=1)["details"]["jobs"][0]["change"]["basis"] == "same-engine"
+
+
+def test_the_branchs_own_runs_give_a_trend(machine: FakeMachine) -> None:
+    machine.run_main()
+    report = machine.run_main(level=2, TRT_ENGINE_COMMIT="b" * 40)
+    assert len(details_of(report)["history"]) == 2
+    assert details_of(report)["change"] is None
+    assert len(details_of(machine.run_change(level=3))["history"]) == 2
+
+
+ACCURACY = "accuracy: {{data: evaluation.npz, tolerances: {{cosine: {}}}}}"
+
+
+def test_T16_a_change_that_loosens_its_own_tolerance_is_judged_by_the_base_branchs(machine: FakeMachine) -> None:
+    machine.run_main(more=ACCURACY.format(0.95))
+    machine.cosine = 0.9
+    report = machine.run_change(level=2, more=ACCURACY.format(0.5))
+    assert report["returncode"] == 7
+    (gate,) = report["details"]["changed_gates"]
+    assert (gate["gate"], gate["base"], gate["head"], gate["held"]) == ("accuracy.tolerances.cosine", 0.95, 0.5, True)
+    assert "Loosened by this change" in (machine.folder / "engines/report.md").read_text()
+
+
+def test_T16_a_tolerance_loosened_after_a_failure_does_not_pass_the_cached_engine(machine: FakeMachine) -> None:
+    machine.run_main(more=ACCURACY.format(0.95))
+    machine.cosine = 0.9
+    assert machine.run_change(level=2, more=ACCURACY.format(0.95))["returncode"] == 7
+    again = machine.run_change(level=2, more=ACCURACY.format(0.5))
+    assert (again["returncode"], machine.tasks["build"]) == (7, 2)
+
+
+@pytest.mark.parametrize("loosened", ["budgets: {regression_percent: 50}", ""])
+def test_T16_a_change_that_loosens_its_own_budget_is_judged_by_the_base_branchs(
+    loosened: str, machine: FakeMachine
+) -> None:
+    machine.run_main(more=TIMED)
+    report = machine.run_change(level=2, more=f"{BENCHMARK}\n    {loosened}")
+    assert report["returncode"] == 8
+    assert [gate["gate"] for gate in report["details"]["changed_gates"]] == ["budgets.regression_percent"]
+
+
+def test_T16_a_shorter_benchmark_is_named_for_a_person_to_decide(machine: FakeMachine) -> None:
+    machine.run_main(more="benchmark: {duration_s: 4}")
+    report = machine.run_change(more="benchmark: {duration_s: 1}")
+    (gate,) = report["details"]["changed_gates"]
+    assert (gate["gate"], gate["held"]) == ("benchmark.duration_s", False)
+
+
+def test_T16_a_job_that_is_gone_is_named(machine: FakeMachine) -> None:
+    machine.run_main(precisions="fp16, fp32")
+    report = machine.run_change()
+    assert [(gate["job"], gate["gate"]) for gate in report["details"]["changed_gates"]] == [("digits/h200/fp32", "job")]
+
+
+def test_what_the_cache_saved_and_what_was_spent_on_the_gpu_is_told(machine: FakeMachine) -> None:
+    first = machine.run_main()["details"]
+    again = machine.run_main()["details"]
+    assert first["gpu_spent_s"] > 0
+    assert first["gpu_saved_s"] == 0
+    assert again["gpu_spent_s"] == 0
