@@ -11,9 +11,10 @@ from pipeline.bench_recipes import START_S, benchmark_gpus, benchmark_request, b
 from pipeline.compare.change import Change, Verdict, change_from_stored, change_of_same_engine
 from pipeline.compare.in_turn import change_in_turn
 from pipeline.compare.layer_changes import layer_changes
+from pipeline.compare.measured import samples_from_measurement
 from pipeline.compare.schedule import Side
 from pipeline.digest import digest_from_file
-from pipeline.errors import Cancelled, PipelineError
+from pipeline.errors import BuildError, Cancelled, PipelineError
 from pipeline.ingredients import comparison_key
 from pipeline.inspection_recipes import layers_of, layers_recipe
 from pipeline.publish.record import RecordError, json_from_record, record_from_json
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.artefacts import Artefact
+    from pipeline.bench.measurement import Measurement
     from pipeline.cache.content import Hit
     from pipeline.child.children import Child
     from pipeline.compare.baseline import JobBaseline
@@ -76,6 +78,7 @@ def comparison_recipe(outcome: JobOutcome, entry: Hit, model: SurveyedModel, rec
     def request(sources: tuple[Artefact, ...]) -> Mapping[str, Any]:
         shared = {
             **benchmark_request(benchmark, model, settings),
+            "plugins": [str(path) for path in model.spec.build.plugins],
             "precision": str(job.precision),
             "streams": 1,
             "cuda_graph": benchmark.cuda_graph,
@@ -86,9 +89,7 @@ def comparison_recipe(outcome: JobOutcome, entry: Hit, model: SurveyedModel, rec
 
     def in_turn(requests: Mapping[str, Any], child: Child) -> dict[str, Any]:
         change, blocks = change_in_turn(
-            lambda side: measurement_from_json(child(requests[str(side)])),
-            budget_percent,
-            seed=int(digest.hex[:8], 16),
+            lambda side: _measured(child(requests[str(side)])), budget_percent, seed=int(digest.hex[:8], 16)
         )
         typical_ms = {
             str(side): [round(block.samples.typical_ms, 6) for block in blocks if block.side is side] for side in Side
@@ -165,6 +166,16 @@ def _base_engine(entry: Hit, base: JobBaseline, engine: Artefact, recipes: Recip
     if before != now:
         raise NotComparableError("it takes other inputs", why=f"{_listed(before)} instead of {_listed(now)}")
     return fetched
+
+
+def _measured(answer: Mapping[str, Any]) -> Measurement:
+    """What one child timed. Raises ``BuildError`` for an answer without samples."""
+    try:
+        measurement = measurement_from_json(dict(answer))
+        samples_from_measurement(measurement)
+    except ValueError as error:
+        raise BuildError("a timing gave an answer that cannot be used", why=str(error)) from error
+    return measurement
 
 
 def _listed(inputs: Mapping[str, str]) -> str:

@@ -19,10 +19,10 @@ from pipeline.bench.samples import compact_from_ms, distribution_from_ms
 from pipeline.cli import main
 from pipeline.devices import GpuDevice
 from pipeline.digest import digest_from_file
-from pipeline.errors import PipelineError
 from pipeline.gpu_lock import GpuPool
 from pipeline.inspection.layers import EngineLayers, Layer, layers_to_json
 from pipeline.verify.comparison import ENGINE, Comparison, OutputComparison, comparison_to_json
+from tests.support.answers import answered_build
 from tests.support.workshops import FACTS, IMAGE
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+
+    from pipeline.errors import PipelineError
 
 VERSION = "8.6.0"
 JOB = "digits/h200/fp16"
@@ -51,7 +53,8 @@ BENCHMARK = "benchmark: {}"
 class FakeMachine:
     """``ms`` is optimization level -> latency; ``cosine`` what every engine is measured to have.
 
-    ``tasks`` counts the children by task; ``fails`` is raised by every benchmark of a comparison.
+    ``tasks`` counts the children by task; ``fails`` is raised by every child of a comparison, and without ``samples``
+    all timings answer with none.
     """
 
     folder: Path
@@ -61,6 +64,7 @@ class FakeMachine:
     inputs: tuple[str, ...] = ("image",)
     noise: float = 0.001
     fails: PipelineError | None = None
+    samples: bool = True
     tasks: Counter[str] = field(default_factory=Counter)
     timed: list[str] = field(default_factory=list)
     _random: random.Random = field(default_factory=lambda: random.Random(1))
@@ -122,17 +126,12 @@ class FakeMachine:
         return {"model": "typed.onnx", "files": ["typed.onnx"], "warnings": []}
 
     def _built(self, request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-        numbers = bytes(map(int, (*self.version.split("."), 0)))
-        text = f"level {request['optimization_level']}, build {self.tasks['build']}"
-        (folder / "e.plan").write_bytes(b"ftrt" + bytes(20) + numbers + bytes(36) + text.encode())
-        return {
-            "engine": "e.plan",
-            "size_bytes": (folder / "e.plan").stat().st_size,
-            "runtime_version": self.version,
-            "inputs": [IMAGE | {"name": name} for name in self.inputs],
-            "outputs": FACTS["outputs"],
-            "warnings": [],
-        }
+        answer = answered_build(request, folder, {"tensorrt": self.version})
+        with (folder / answer["engine"]).open("ab") as engine:
+            engine.write(f"level {request['optimization_level']}, build {self.tasks['build']}".encode())
+        tensors = [IMAGE | {"name": name} for name in self.inputs]
+        size_bytes = (folder / answer["engine"]).stat().st_size
+        return answer | {"size_bytes": size_bytes, "inputs": tensors, "outputs": FACTS["outputs"]}
 
     def _inspected(self, request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         level = level_of(request["engine"])
@@ -184,7 +183,7 @@ class FakeMachine:
                 warmup_s=0.5,
                 stable=True,
                 measured_s=1.0,
-                samples=compact_from_ms(samples),
+                samples=compact_from_ms(samples) if self.samples else "",
             )
         )
 

@@ -126,6 +126,22 @@ def test_a_comparison_that_fails_judges_nothing(machine: FakeMachine) -> None:
     assert any("the child was killed" in text for text in job_of(report)["warnings"])
 
 
+def test_a_comparison_whose_children_answer_nonsense_judges_nothing(machine: FakeMachine) -> None:
+    machine.run_main(more=TIMED)
+    machine.samples = False
+    report = machine.run_change(level=2, more=TIMED)
+    assert (report["returncode"], details_of(report)["change"]["basis"]) == (0, "stored")
+    assert any("an answer that cannot be used" in text for text in job_of(report)["warnings"])
+
+
+def test_a_base_engine_with_other_inputs_is_not_timed(machine: FakeMachine) -> None:
+    machine.run_main(more=TIMED)
+    machine.inputs = ("image", "mask")
+    report = machine.run_change(level=2, more=TIMED)
+    assert details_of(report)["change"]["basis"] == "stored"
+    assert any("it takes other inputs" in text for text in job_of(report)["warnings"])
+
+
 def test_a_run_that_is_held_against_nothing_has_no_change(machine: FakeMachine) -> None:
     report = machine.run(more=TIMED)
     assert report["details"]["base"] == ""
