@@ -82,16 +82,18 @@ def run(
     return report | {"returncode": result.returncode}
 
 
-def entrypoint(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def entrypoint(
+    folder: Path, *arguments: str, timeout_s: float = 280, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run one command in ``folder``; none may leave a traceback."""
     result = subprocess.run(
         [sys.executable, str(ROOT / "entrypoint.py"), *arguments],
         cwd=folder,
-        env=dict(os.environ),
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=timeout_s,
     )
     assert "Traceback" not in result.stderr, result.stderr
     return result

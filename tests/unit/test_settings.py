@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import SettingsError
+from pipeline.revision import Revision
 from pipeline.settings import settings_from_mapping
 
 
@@ -53,3 +54,37 @@ def test_a_pull_request_with_the_rights_of_its_base_may_not_use_the_shared_cache
     }
     with pytest.raises(SettingsError, match="pull_request_target"):
         settings_from_mapping(environment)
+
+
+@pytest.mark.parametrize(
+    ("environment", "revision"),
+    [
+        ({}, Revision()),
+        (
+            {
+                "GITHUB_REPOSITORY": "acme/models",
+                "GITHUB_SHA": "c1",
+                "GITHUB_REF": "refs/heads/main",
+                "GITHUB_REF_NAME": "main",
+                "GITHUB_BASE_REF": "",
+            },
+            Revision(repository="acme/models", commit="c1", branch="main"),
+        ),
+        (
+            {"GITHUB_REF": "refs/pull/7/merge", "GITHUB_REF_NAME": "7/merge", "GITHUB_BASE_REF": "main"},
+            Revision(base="main"),
+        ),
+        ({"GITHUB_REF": "refs/tags/v1", "GITHUB_REF_NAME": "v1"}, Revision()),
+        (
+            {"CI_PROJECT_PATH": "acme/models", "CI_COMMIT_SHA": "c2", "CI_COMMIT_BRANCH": "main"},
+            Revision(repository="acme/models", commit="c2", branch="main"),
+        ),
+        ({"CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main"}, Revision(base="main")),
+        (
+            {"TRT_ENGINE_BASE_BRANCH": "dev", "GITHUB_BASE_REF": "main", "TRT_ENGINE_BRANCH": "mine"},
+            Revision(base="dev"),
+        ),
+    ],
+)
+def test_what_is_built_and_compared_with_follows_the_host(environment: dict[str, str], revision: Revision) -> None:
+    assert settings_from_mapping(environment).revision == revision

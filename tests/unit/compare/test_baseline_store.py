@@ -116,3 +116,17 @@ def test_upkeep_finds_nothing_wrong_with_a_baseline(store: LocalStore) -> None:
     BaselineStore(store, LINE).save([job_baseline()])
     found = verify_entries(store, now_s=0.0)
     assert ([entry.kind for entry in found.entries], found.damaged) == ([KIND], ())
+
+
+def test_the_list_of_a_lines_jobs_is_kept_and_replaced(store: LocalStore) -> None:
+    kept = BaselineStore(store, LINE)
+    assert kept.load_jobs() == ()
+    assert kept.save_jobs(["a/b/fp16", "a/b/fp32"]) == ()
+    assert kept.save_jobs([JOB]) == ()
+    assert kept.load_jobs() == (JOB,)
+
+
+def test_a_list_of_jobs_that_cannot_be_had_is_none(tmp_path: Path) -> None:
+    assert BaselineStore(UnreachableStore(tmp_path), LINE).load_jobs() == ()
+    (note,) = BaselineStore(FullStore(tmp_path), LINE).save_jobs([JOB])
+    assert "no space left" in note
