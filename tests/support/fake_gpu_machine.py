@@ -26,7 +26,7 @@ from tests.support.answers import answered_build
 from tests.support.workshops import FACTS, IMAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import pytest
@@ -37,6 +37,7 @@ VERSION = "8.6.0"
 JOB = "digits/h200/fp16"
 MANIFEST = """
 version: 1
+runners: {{default: [gpu]}}
 models:
   - name: digits
     onnx: model.onnx
@@ -65,6 +66,7 @@ class FakeMachine:
     noise: float = 0.001
     fails: PipelineError | None = None
     samples: bool = True
+    has_gpu: bool = True
     tasks: Counter[str] = field(default_factory=Counter)
     timed: list[str] = field(default_factory=list)
     _random: random.Random = field(default_factory=lambda: random.Random(1))
@@ -77,19 +79,25 @@ class FakeMachine:
         )
         patch.chdir(self.folder)
         patch.setattr(run, "run_task", self._child)
-        patch.setattr(run, "installed_gpus", lambda: (gpu,))
+        patch.setattr(run, "installed_gpus", lambda: (gpu,) if self.has_gpu else ())
         patch.setattr(run, "installed_runtimes", lambda: {"tensorrt": self.version})
         patch.setattr(run, "GpuPool", lambda: GpuPool(self.folder))
         return self
 
     def run(
-        self, *, level: int = 1, more: str = BENCHMARK, precisions: str = "fp16", **environment: str
+        self,
+        *,
+        level: int = 1,
+        more: str = BENCHMARK,
+        precisions: str = "fp16",
+        command: Sequence[str] = ("run",),
+        **environment: str,
     ) -> dict[str, Any]:
-        """Run the main job; the report with ``returncode`` and ``details``."""
+        """Run the main job, or another command; the report with ``returncode`` and ``details``."""
         (self.folder / "model.onnx").write_bytes(b"a model")
         (self.folder / "evaluation.npz").write_bytes(b"data")
         (self.folder / "trt-engines.yaml").write_text(MANIFEST.format(level=level, more=more, precisions=precisions))
-        returncode = main(["run"], {"TRT_ENGINE_REPOSITORY": "acme/models", **environment})
+        returncode = main(list(command), {"TRT_ENGINE_REPOSITORY": "acme/models", **environment})
         report: dict[str, Any] = json.loads((self.folder / "engines/report.json").read_text())
         path = self.folder / "engines/report-details.json"
         return report | {"returncode": returncode, "details": json.loads(path.read_text()) if path.exists() else None}
@@ -102,6 +110,11 @@ class FakeMachine:
     def run_change(self, **parts: Any) -> dict[str, Any]:
         """A pull request's run against ``main``."""
         return self.run(TRT_ENGINE_CACHE_SCOPE="pr/42/7", TRT_ENGINE_BASE_BRANCH="main", **parts)
+
+    def plan_change(self, **parts: Any) -> dict[str, Any]:
+        """What the cache alone settles of a pull request, on a machine without a GPU."""
+        self.has_gpu = False
+        return self.run_change(command=("plan", "--matrix", "github", "--out", "engines"), **parts)
 
     def _child(self, task: str, request: Mapping[str, Any], folder: Path, **_options: Any) -> dict[str, Any]:
         assert not list(folder.iterdir()), "a child's folder must be empty"

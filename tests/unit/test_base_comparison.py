@@ -193,6 +193,32 @@ def test_T16_a_change_that_loosens_its_own_budget_is_judged_by_the_base_branchs(
     assert [gate["gate"] for gate in report["details"]["changed_gates"]] == ["budgets.regression_percent"]
 
 
+def test_T16_what_the_cache_settles_is_judged_by_the_base_branchs_tolerance_too(machine: FakeMachine) -> None:
+    machine.run_main(more=ACCURACY.format(0.95))
+    machine.cosine = 0.9
+    machine.run_change(level=2, more=ACCURACY.format(0.95))
+    report = machine.plan_change(level=2, more=ACCURACY.format(0.5))
+    assert (job_of(report)["failure"]["exit_code"], report["exit_code"]) == (7, 7)
+    assert [gate["held"] for gate in report["details"]["changed_gates"]] == [True]
+
+
+def test_a_comparison_that_is_cached_is_settled_without_a_gpu(machine: FakeMachine) -> None:
+    machine.run_main(more=TIMED)
+    run = machine.run_change(level=2, more=TIMED)
+    settled = machine.plan_change(level=2, more=TIMED)
+    assert details_of(settled)["change"] == details_of(run)["change"]
+    assert settled["exit_code"] == 8
+
+
+def test_an_engine_that_was_never_compared_is_for_a_runner(
+    machine: FakeMachine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.run_change(level=2, more=TIMED)
+    machine.run_main(more=TIMED)
+    machine.plan_change(level=2, more=TIMED)
+    assert "its engine is cached, but comparison of digits/h200/fp16 is not cached" in capsys.readouterr().err
+
+
 def test_T16_a_shorter_benchmark_is_named_for_a_person_to_decide(machine: FakeMachine) -> None:
     machine.run_main(more="benchmark: {duration_s: 4}")
     report = machine.run_change(more="benchmark: {duration_s: 1}")

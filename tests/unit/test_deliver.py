@@ -20,9 +20,11 @@ from pipeline.manifest.types import Calibration, Location
 from pipeline.outcome import JobOutcome
 from pipeline.plan import Job, PlannedJob, State, needs_runner
 from pipeline.precision import Precision
+from pipeline.publish.details import Details, details_from_json
 from pipeline.recipes import Recipes
 from pipeline.survey import SurveyedModel, survey_models
 from tests.support.answers import TABLE
+from tests.support.details import sample_details
 from tests.support.reports import sample_report
 from tests.support.specs import H200, SM_89, model_spec
 from tests.support.workshops import FACTS, IMAGE, workshop_with
@@ -167,3 +169,12 @@ def test_a_report_that_cannot_be_written_says_where(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file in the way")
     with pytest.raises(PublishError, match="out"):
         deliver_report(tmp_path / "out", sample_report())
+
+
+def test_details_lie_beside_the_report_while_anything_is_known(tmp_path: Path) -> None:
+    deliver_report(tmp_path, sample_report(), sample_details())
+    assert details_from_json(json.loads((tmp_path / "report-details.json").read_text())) == sample_details()
+    assert "Against main at 1234abc" in (tmp_path / "report.md").read_text()
+    assert "Latency against main at 1234abc" in (tmp_path / "report.html").read_text()
+    deliver_report(tmp_path, sample_report(), Details(commit="c0ffee"))
+    assert not (tmp_path / "report-details.json").exists()

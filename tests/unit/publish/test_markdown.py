@@ -1,44 +1,22 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
 
 from pipeline.publish.markdown import MINIMUM_BYTES, markdown_from_report
 from pipeline.publish.report import FailureReport, Outcome, Report, Status
 from tests.support.goldens import golden_text
 from tests.support.hostile import HOSTILE_TEXTS
+from tests.support.markdown import MARKDOWN, live_parts
 from tests.support.reports import hostile_report, job_report, report_of, sample_report
-
-MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
-OWN_HTML = re.compile(
-    r"<br>|</details>\n?"
-    r"|<details><summary>The (decisive line|\d+ decisive lines)( of <code>[^<>]*</code>)?</summary>\n?"
-)
 
 
 def long_report(count: int, status: Status = Status.CACHED, text: str = "hit") -> Report:
     jobs = tuple(job_report(f"m{number}/sm_89/fp32", status, text) for number in range(count))
     return report_of(*jobs)
-
-
-def live_parts(markdown: str) -> set[str]:
-    """What a renderer would make of the text, apart from code and the tags that the report itself writes."""
-    found = set()
-    for token in MARKDOWN.parse(markdown):
-        for part in [token, *(token.children or ())]:
-            if part.type in ("html_block", "html_inline"):
-                if not OWN_HTML.fullmatch(part.content):
-                    found.add(part.content)
-            elif part.type in ("link_open", "image", "em_open", "s_open", "hr", "blockquote_open", "code_block"):
-                found.add(part.type)
-            elif part.type == "text":
-                found.update(character for character in part.content if character in "@#<>[]`*\\&")
-    return found
 
 
 def test_the_sample_looks_as_it_did() -> None:

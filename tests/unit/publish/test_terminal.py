@@ -13,6 +13,7 @@ from pipeline.plan import Job, Plan, PlannedJob, State
 from pipeline.precision import Precision
 from pipeline.publish.terminal import print_plan, print_report
 from pipeline.targets import Target
+from tests.support.details import hostile_details, sample_details
 from tests.support.goldens import golden_text
 from tests.support.hostile import HOSTILE_TEXTS
 from tests.support.reports import hostile_report, sample_report
@@ -138,3 +139,28 @@ def test_a_stream_that_is_gone_is_no_error() -> None:
     closed.close()
     print_report(sample_report(), closed, width=80)
     print_plan(sample_plan(), None, width=80)
+
+
+def test_what_changed_against_the_base_branch_is_told() -> None:
+    stream = io.StringIO()
+    print_report(sample_report(), stream, width=80, details=sample_details())
+    text = stream.getvalue()
+    for told in (
+        "+5.0 % (+4.5 to +5.5)",
+        "against main at 1234abc",
+        "loosened: digits/sm_89/fp16: budgets.latency_ms 2 -> none: the base branch's",
+        "slower than the base branch: digits/sm_89/fp16",
+        "split, int8 -> fp16, slower: conv + relu: conv; relu",
+    ):
+        assert told in text, told
+    assert max(map(len, text.splitlines())) <= 80
+    verdict = " ".join(text[text.rindex("failed (exit code") :].split())
+    assert "1 slower, 2 min 5 s of GPU time spent, 31.0 s saved" in verdict
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS)
+def test_foreign_text_in_details_cannot_steer_the_terminal(text: str) -> None:
+    stream = io.StringIO()
+    report = hostile_report(text)
+    print_report(report, stream, width=80, details=hostile_details(text, report.jobs[0].id))
+    assert not any(ord(character) < 32 and character != "\n" for character in stream.getvalue())

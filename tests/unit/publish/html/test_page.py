@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.publish.html.page import html_from_report
 from pipeline.publish.report import SpeedReport, Status
-from tests.support.details import sample_details
+from tests.support.details import hostile_details, sample_details
 from tests.support.hostile import HOSTILE_TEXTS
 from tests.support.layers import engine_of, layer
 from tests.support.reports import accuracy_report, hostile_report, job_report, measurement, report_of, sample_report
@@ -96,13 +96,18 @@ def test_details_are_shown_where_they_are_known() -> None:
         "75.0 %",
         "budgets.latency_ms",
         "the base branch's",
+        "split, int8 -> fp16, slower",
+        "0.100 ms -> 0.250 ms",
+        "--only=digits/sm_89/fp16 --cache=none",
+        "GPU time spent",
+        "1 slower",
     ):
         assert text in page.text, text
 
 
 def test_without_details_nothing_is_said_of_them() -> None:
     text = Page(html_from_report(sample_report())).text
-    for absent in ("Loosened by this change", "Latency against main", "Latency trend", "Tactic"):
+    for absent in ("Loosened by this change", "Latency against main", "Latency trend", "Tactic", "GPU time spent"):
         assert absent not in text
 
 
@@ -136,7 +141,7 @@ def test_nothing_refers_to_another_place() -> None:
 @pytest.mark.parametrize("text", HOSTILE_TEXTS, ids=lambda text: repr(text)[:40])
 def test_text_of_others_is_text(text: str) -> None:
     plain, hostile = (
-        Page(html_from_report(hostile_report(each), sample_details(f"{each}/sm_89/fp16"), layers_of(each)))
+        Page(html_from_report(hostile_report(each), hostile_details(each, f"{each}/sm_89/fp16"), layers_of(each)))
         for each in ("name", text)
     )
     expected = [tag for tag, _ in plain.tags if tag != "p"]
