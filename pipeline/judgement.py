@@ -31,7 +31,9 @@ def objection_to(outcome: JobOutcome) -> PipelineError | None:
             "better data, or widen the tolerance if the loss is acceptable",
         )
     audit = (
-        audit_precision(outcome.layers, job.precision, job.model.build.min_precision_share) if outcome.layers else None
+        audit_precision(outcome.layers, job.precision, outcome.judged_by.build.min_precision_share)
+        if outcome.layers
+        else None
     )
     if audit is not None and audit.fault:
         return error_from_audit(audit)

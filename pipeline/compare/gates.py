@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _BUDGET = "budgets."
 _TOLERANCE = "accuracy.tolerances."
+_SHARE = "build.min_precision_share"
 JOB = "job"
 """The name of the gate that is gone where a whole job is."""
 
@@ -30,7 +31,7 @@ class Strictness(str, Enum):
     AT_MOST = "at most"
     """By a higher limit, or none: budgets and errors."""
     AT_LEAST = "at least"
-    """By a lower limit, or none: a cosine similarity."""
+    """By a lower limit, or none: a cosine similarity, a share of layers."""
     AMOUNT = "amount"
     """By measuring less; no limit means all that there is."""
 
@@ -89,24 +90,28 @@ def changed_gates(base: Mapping[str, Iterable[Gate]], head: Mapping[str, Iterabl
         for gate in gates:
             now = after.get(gate.name)
             if gate.loosened_to(now):
-                held = gate.name.startswith(_BUDGET) or (gate.name.startswith(_TOLERANCE) and measured)
+                limited = gate.name == _SHARE or gate.name.startswith(_BUDGET)
+                held = limited or (gate.name.startswith(_TOLERANCE) and measured)
                 limit = None if now is None else now.limit
                 changes.append(ChangedGate(job=job, gate=gate.name, base=gate.limit, head=limit, held=held))
     return tuple(changes)
 
 
 def held_to_base(job: Job, base: Iterable[Gate]) -> ModelSpec:
-    """The job's model with each tolerance of its precision and each budget as strict as ``base`` has it, or stricter.
+    """The job's model with every limit of its precision as strict as ``base`` has it, or stricter.
 
-    Meant for judging alone: the tolerances of other precisions are as they were.
+    These are the tolerances, the budgets, and the share of layers that must have the precision. Meant for judging
+    alone: the tolerances of other precisions are as they were.
     """
     now = {gate.name: gate for gate in gates_from_job(job)}
     loosened = {gate.name: gate.limit for gate in base if gate.loosened_to(now.get(gate.name))}
     known = [name for name in loosened if name.startswith(_BUDGET) and name in now]
     budgets = replace(job.model.budgets, **{name.removeprefix(_BUDGET): loosened[name] for name in known})
+    share = loosened.get(_SHARE)
+    build = job.model.build if share is None else replace(job.model.build, min_precision_share=share)
     accuracy = job.model.accuracy
     if accuracy is None:
-        return replace(job.model, budgets=budgets)
+        return replace(job.model, budgets=budgets, build=build)
     held = {name: limit for name, limit in loosened.items() if name.startswith(_TOLERANCE) and limit is not None}
     kept = tuple(
         tolerance
@@ -118,13 +123,14 @@ def held_to_base(job: Job, base: Iterable[Gate]) -> ModelSpec:
         for metric in Metric
         if _TOLERANCE + metric.value in held
     )
-    return replace(job.model, budgets=budgets, accuracy=replace(accuracy, tolerances=kept + back))
+    return replace(job.model, budgets=budgets, build=build, accuracy=replace(accuracy, tolerances=kept + back))
 
 
 def _gates(job: Job) -> Iterator[Gate]:
     model = job.model
     for field in fields(Budgets):
         yield Gate(name=_BUDGET + field.name, strictness=Strictness.AT_MOST, limit=getattr(model.budgets, field.name))
+    yield Gate(name=_SHARE, strictness=Strictness.AT_LEAST, limit=model.build.min_precision_share)
     if model.accuracy is not None:
         for tolerance in model.accuracy.tolerances:
             if tolerance.precision is job.precision:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline.compare.gates import JOB, ChangedGate, Gate, Strictness, changed_gates, gates_from_job, held_to_base
-from pipeline.manifest.types import Accuracy, Benchmark, Budgets, Calibration, Location, Metric, Tolerance
+from pipeline.manifest.types import (
+    Accuracy,
+    Benchmark,
+    Budgets,
+    BuildSettings,
+    Calibration,
+    Location,
+    Metric,
+    Tolerance,
+)
 from pipeline.precision import Precision
 from tests.support.specs import job
 
@@ -92,6 +101,14 @@ def test_T16_a_loosened_budget_is_flagged_and_judged_by_the_base_branch() -> Non
     base, head = job(budgets=Budgets(latency_ms=2.0, build_s=60)), job(budgets=Budgets(latency_ms=9.0))
     assert names(changes(base, head)) == ["budgets.build_s", "budgets.latency_ms"]
     assert held_to_base(head, gates_from_job(base)).budgets == Budgets(latency_ms=2.0, build_s=60)
+
+
+def test_T16_a_lower_share_of_layers_in_the_precision_is_judged_by_the_base_branchs() -> None:
+    base, head = (job(build=BuildSettings(min_precision_share=share)) for share in (0.9, 0.1))
+    (change,) = changes(base, head)
+    assert (change.gate, change.held) == ("build.min_precision_share", True)
+    assert held_to_base(head, gates_from_job(base)).build == base.model.build
+    assert changes(head, base) == ()
 
 
 def test_T16_a_stricter_gate_counts_at_once() -> None:
