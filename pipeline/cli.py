@@ -47,7 +47,7 @@ def main_inner(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     if options.command == "report":
         from pipeline.report_command import run_report
 
-        return run_report(options)
+        return run_report(options, environment)
     settings = settings_from_mapping(
         environment,
         manifest=getattr(options, "manifest", None),
@@ -58,6 +58,8 @@ def main_inner(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         workers=getattr(options, "workers", None),
         cache_scope=getattr(options, "cache_scope", None),
         cache_required=getattr(options, "cache_required", False),
+        publish=getattr(options, "publish", False),
+        publish_required=getattr(options, "publish_required", False),
     )
     command: str = options.command
     if command == "calibration":
@@ -211,6 +213,12 @@ def _add_report(commands: Any) -> None:
         "--format", choices=("terminal", "markdown", "html", "json"), default="terminal", help="(default terminal)"
     )
     command.add_argument("--exit-code", action="store_true", help="end with the exit code of the runs that are shown")
+    _add_publish(command)
+
+
+def _add_publish(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--publish", action="store_true", help="keep the comment on the pull or merge request")
+    command.add_argument("--publish-required", action="store_true", help="the same, and fail with 10 where it fails")
 
 
 def _add_cache_option(command: argparse.ArgumentParser) -> None:
@@ -234,6 +242,7 @@ def _add_run_options(command: argparse.ArgumentParser, name: str) -> None:
         command.add_argument("--out", metavar="FOLDER", help=f"where engines and reports go (default {DEFAULT_OUT})")
         command.add_argument("--workers", type=int, metavar="N", help="children at work at once (default: all cores)")
         command.add_argument("--cache-required", action="store_true", help="fail with 9 where the cache fails")
+        _add_publish(command)
     if name == "plan":
         command.add_argument(
             "--matrix",

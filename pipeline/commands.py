@@ -99,11 +99,12 @@ def run(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
     notes = keep_baselines(settings, trusted, report, planned.manifest, planned.jobs)
     report = replace(report, notes=(*report.notes, *notes))
     _publish(settings, report, details)
+    unpublished = _commented(settings, cancel, report)
     if as_json:
         print_json(report_to_json(report))
     else:
         print_report(report, sys.stdout, details=details)
-    return report.exit_code
+    return report.exit_code or unpublished
 
 
 def _delivered(
@@ -153,6 +154,15 @@ def _publish(settings: Settings, report: Report, details: Details) -> None:
     if settings.step_outputs is not None:
         with _warned():
             write_outputs(settings.step_outputs, outputs)
+
+
+def _commented(settings: Settings, cancel: threading.Event, report: Report) -> int:
+    """Keep the comment, where that is asked for. Returns 10 where it is required and was not written, else 0."""
+    if settings.publishing is None:
+        return 0
+    from pipeline.hosts.publishing import publish_run
+
+    return publish_run(settings, cancel, report)
 
 
 @contextlib.contextmanager

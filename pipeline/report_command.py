@@ -1,4 +1,4 @@
-"""``report``: shows again what one or several runs have written, in any form. Nothing is built, and nobody is asked."""
+"""``report``: shows again what one or several runs have written, in any form, and publishes it. Nothing is built."""
 
 from __future__ import annotations
 
@@ -7,20 +7,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import PublishError
+from pipeline.publish.github import write_step_summary
 from pipeline.publish.json_output import print_json
 from pipeline.publish.parts import merged, read_parts
 from pipeline.publish.report import report_to_json
+from pipeline.settings import publishing_from_mapping
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
+
+    from pipeline.publish.report import Report
 
 
-def run_report(options: argparse.Namespace) -> int:
-    """Print the merged report of the folder ``options.source`` in ``options.format``.
+def run_report(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Print the merged report of the folder ``options.source`` in ``options.format``; publish it where that is asked.
 
     Returns 0, or the exit code of the runs together where ``options.exit_code`` asks for it, so that a last job of a
-    pipeline passes or fails for all of them. Raises ``SettingsError`` for what cannot be read, ``PublishError`` for
-    what cannot be written.
+    pipeline passes or fails for all of them; 10 where a comment is required and was not written. Raises
+    ``SettingsError`` for what cannot be read, ``PublishError`` for what cannot be written.
     """
     parts = read_parts(Path(options.source))
     report = merged(parts.reports)
@@ -38,7 +43,21 @@ def run_report(options: argparse.Namespace) -> int:
         from pipeline.publish.html.page import html_from_report
 
         _write(html_from_report(report, parts.details, parts.layers))
-    return report.exit_code if options.exit_code else 0
+    unpublished = _published(options, environment, parts.reports) if options.publish or options.publish_required else 0
+    return (report.exit_code if options.exit_code else 0) or unpublished
+
+
+def _published(options: argparse.Namespace, environment: Mapping[str, str], reports: tuple[Report, ...]) -> int:
+    from pipeline.hosts.patience import Patience
+    from pipeline.hosts.publishing import publish_reports
+
+    publishing = publishing_from_mapping(environment, required=options.publish_required)
+    if publishing.summary is not None:
+        try:
+            write_step_summary(publishing.summary, merged(reports))
+        except PublishError as error:
+            print(f"warning: {error}", file=sys.stderr)
+    return publish_reports(publishing, lambda: reports, Patience())
 
 
 def _write(text: str) -> None:

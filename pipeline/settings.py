@@ -1,4 +1,7 @@
-"""What one run was asked to do. Only this and ``pipeline.action.step`` know the names of environment variables."""
+"""What one run was asked to do.
+
+Only this, ``pipeline.hosts.place`` and ``pipeline.action.step`` know the names of environment variables.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.cache.s3_opening import CachePlace
+    from pipeline.hosts.publishing import Publishing
 
 DEFAULT_MANIFEST = "trt-engines.yaml"
 DEFAULT_CACHE = ".trt-cache"
@@ -44,6 +48,7 @@ class Settings:
     step_outputs: Path | None
     revision: Revision = field(default_factory=Revision)
     image: str = ""
+    publishing: Publishing | None = None
 
 
 def settings_from_mapping(
@@ -57,10 +62,13 @@ def settings_from_mapping(
     workers: int | None = None,
     cache_scope: str | None = None,
     cache_required: bool = False,
+    publish: bool = False,
+    publish_required: bool = False,
 ) -> Settings:
     """Settings from the command line's values over the environment's over the defaults.
 
-    ``cache`` may be ``none``, which switches the cache off. Raises ``SettingsError``.
+    ``cache`` may be ``none``, which switches the cache off; ``publish_required`` publishes too. Raises
+    ``SettingsError``.
     """
     from pipeline.cache.s3_opening import place_from_text
 
@@ -89,6 +97,20 @@ def settings_from_mapping(
         step_outputs=Path(outputs) if outputs else None,
         revision=_revision_from(environment),
         image=environment.get("TRT_ENGINE_IMAGE", ""),
+        publishing=publishing_from_mapping(environment, required=publish_required)
+        if publish or publish_required
+        else None,
+    )
+
+
+def publishing_from_mapping(environment: Mapping[str, str], *, required: bool) -> Publishing:
+    """Where the environment says that a comment belongs, and what its absence does."""
+    from pipeline.hosts.place import place_from_environment
+    from pipeline.hosts.publishing import Publishing
+
+    summary = environment.get("GITHUB_STEP_SUMMARY")
+    return Publishing(
+        place=place_from_environment(environment), required=required, summary=Path(summary) if summary else None
     )
 
 

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 PREFIX = "INPUT_"
 COMMAND = "command"
 DEFAULT_COMMAND = "run"
+SECRETS = {"github-token": "GITHUB_TOKEN"}
+"""Inputs that go into the environment under that name, because others can read the arguments of a process."""
+
+
+def secrets_from_inputs(environment: Mapping[str, str]) -> dict[str, str]:
+    """The secret inputs that are given, as environment variables."""
+    given = {variable: environment.get(f"{PREFIX}{name.upper()}", "").strip() for name, variable in SECRETS.items()}
+    return {variable: value for variable, value in given.items() if value}
 
 
 def arguments_from_inputs(
@@ -31,7 +39,7 @@ def arguments_from_inputs(
     given = {
         name.removeprefix(PREFIX).lower(): value.strip()
         for name, value in environment.items()
-        if name.startswith(PREFIX)
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() not in SECRETS
     }
     if not given:
         return None

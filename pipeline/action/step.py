@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.action.inputs import arguments_from_inputs
+from pipeline.action.inputs import arguments_from_inputs, secrets_from_inputs
 from pipeline.action.ownership import hand_over
 from pipeline.cli import command_options, main
 from pipeline.errors import SettingsError
@@ -27,6 +27,7 @@ def run_step(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     if not arguments:
         try:
             arguments = arguments_from_inputs(environment, input_options()) or ()
+            environment = {**environment, **secrets_from_inputs(environment)}
         except SettingsError as error:
             print(f"error: {error}", file=sys.stderr)
             return error.exit_code

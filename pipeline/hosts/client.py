@@ -86,9 +86,9 @@ class ApiClient:
     ) -> Answer:
         """``path`` below the client's URL, or a whole URL of the same host.
 
-        Everything but a POST that is not ``repeatable`` is repeated after an error of the server or of the network. A POST that may have taken
-        effect raises ``Unclear``; so does one that was refused for its rate, once the wait is over, because others
-        write too.
+        All is repeated after an error of the server or of the network, but for a POST that is not ``repeatable``: one
+        that may have taken effect raises ``Unclear``, and so does one that was refused for its rate, once the wait is
+        over, because others write meanwhile.
         """
         writes = method != "GET" and not repeatable
         repeatable = repeatable or method != "POST"

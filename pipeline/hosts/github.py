@@ -57,15 +57,10 @@ class GitHubConversation:
         """See ``Conversation``. Oldest first."""
         author = self._own_id()
         for page in range(1, _PAGES + 1):
-            query = {"per_page": _PAGE, "page": page}
+            query: dict[str, str | int] = {"per_page": _PAGE, "page": page}
             answer = self._client.call("GET", self._comments_path, query=query)
             for value in answer.body if isinstance(answer.body, list) else ():
-                try:
-                    # The author of a comment whose account is gone is null.
-                    own = (value.get("user") or {}).get("id") == author
-                    yield Comment(int(value["id"]), own, value.get("body") or "")
-                except (TypeError, KeyError, ValueError, AttributeError):
-                    raise _not_understood() from None
+                yield _comment(value, author)
             if not answer.more:
                 return
 
@@ -121,6 +116,14 @@ class GitHubConversation:
         except (TypeError, KeyError):
             pass
         raise HostError("GitHub does not say whose token it is")
+
+
+def _comment(value: Any, author: int) -> Comment:
+    try:
+        # The author of a comment whose account is gone is null.
+        return Comment(int(value["id"]), (value.get("user") or {}).get("id") == author, value.get("body") or "")
+    except (TypeError, KeyError, ValueError, AttributeError):
+        raise _not_understood() from None
 
 
 def _not_understood() -> HostError:

@@ -47,14 +47,10 @@ class GitLabConversation:
         """See ``Conversation``. Oldest first."""
         author = self._own_id()
         for page in range(1, _PAGES + 1):
-            query = {"per_page": _PAGE, "page": page, "sort": "asc", "order_by": "created_at"}
+            query: dict[str, str | int] = {"per_page": _PAGE, "page": page, "sort": "asc", "order_by": "created_at"}
             answer = self._client.call("GET", f"{self._merge_request}/notes", query=query)
             for value in answer.body if isinstance(answer.body, list) else ():
-                try:
-                    own = value["author"]["id"] == author and value.get("system") is not True
-                    yield Comment(int(value["id"]), own, value.get("body") or "")
-                except (TypeError, KeyError, ValueError, AttributeError):
-                    raise _not_understood() from None
+                yield _comment(value, author)
             if not answer.more:
                 return
 
@@ -98,6 +94,17 @@ class GitLabConversation:
         if not isinstance(value, dict) or type(value.get("id")) is not int:
             raise HostError("GitLab does not say whose token it is")
         return value
+
+
+def _comment(value: Any, author: int) -> Comment:
+    try:
+        return Comment(
+            int(value["id"]),
+            value["author"]["id"] == author and value.get("system") is not True,
+            value.get("body") or "",
+        )
+    except (TypeError, KeyError, ValueError, AttributeError):
+        raise _not_understood() from None
 
 
 def _not_understood() -> HostError:

@@ -2,7 +2,8 @@
 
 GitHub's rule ("Rate limits for the REST API", exceeding the rate limit): a refusal with 403 or 429 is waited out for as
 long as ``retry-after`` says; where ``x-ratelimit-remaining`` is 0, until the time in ``x-ratelimit-reset``; else for a
-minute, and longer each time. GitLab answers 429 with ``Retry-After`` and ``RateLimit-Reset``. Writing requests are to be a second apart.
+minute, and longer each time. GitLab answers 429 with ``Retry-After`` and ``RateLimit-Reset``. Writing requests are to
+be a second apart.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Where a run belongs on its host, as the runner tells it: the pull request, the commit, the link, the token.
 
 The variables are those of docs.github.com/actions/reference/workflows-and-actions/variables and
-docs.gitlab.com/ci/variables/predefined_variables. On GitHub the event's file alone knows the commit of the pull request:
-``GITHUB_SHA`` is of a merge that nobody has made.
+docs.gitlab.com/ci/variables/predefined_variables. On GitHub the event's file alone knows the commit of the pull
+request: ``GITHUB_SHA`` is of a merge that nobody has made.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class HostKind(str, Enum):
 class Place:
     """Where a run belongs.
 
-    ``project`` is ``owner/name`` on GitHub and a number on GitLab. ``number`` is of the pull or merge request, ``None`` for
-    a run of a branch. ``commit`` is the tip of its branch, empty where it is not known. ``run_url`` leads a reader to the
-    run, or is empty. ``fork`` says that the branch is of another repository, so that the token may only read.
+    ``project`` is ``owner/name`` on GitHub and a number on GitLab. ``number`` is of the pull or merge request, ``None``
+    for a run of a branch. ``commit`` is the tip of its branch, empty where it is not known. ``run_url`` leads a reader
+    to the run, or is empty. ``fork`` says that the branch is of another repository, so that the token may only read.
     """
 
     kind: HostKind

@@ -43,6 +43,16 @@ def write_step_summary(path: Path, report: Report, details: Details | None = Non
         raise _unwritable(path, "GITHUB_STEP_SUMMARY", error) from error
 
 
+def add_to_summary(path: Path, text: str) -> None:
+    """Append a paragraph of Markdown to the step's summary, where it still has room. Raises ``PublishError``."""
+    try:
+        used_bytes = path.stat().st_size if path.exists() else 0
+        if used_bytes + len(text.encode()) + 2 <= LIMIT_BYTES:
+            _append(path, f"\n{text}\n")
+    except OSError as error:
+        raise _unwritable(path, "GITHUB_STEP_SUMMARY", error) from error
+
+
 def write_outputs(path: Path, outputs: Mapping[str, str]) -> None:
     """Append step outputs; a value may hold any text. Raises ``PublishError`` where the file cannot be written.
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.action.inputs import COMMAND, DEFAULT_COMMAND
+from pipeline.action.inputs import COMMAND, DEFAULT_COMMAND, SECRETS
 from pipeline.action.step import input_options
 from pipeline.publish.github import outputs_from_report
 from tests.support.reports import sample_report
@@ -23,7 +23,11 @@ def action() -> Any:
 
 def test_its_inputs_are_the_options_of_the_commands(action: Any) -> None:
     options = {name: value for command in input_options().values() for name, value in command.items()}
-    assert action["inputs"].keys() == options.keys() | {COMMAND}
+    assert action["inputs"].keys() == options.keys() | {COMMAND} | SECRETS.keys()
+
+
+def test_the_token_is_the_workflows_own_unless_another_is_given(action: Any) -> None:
+    assert action["inputs"]["github-token"]["default"] == "${{ github.token }}"
 
 
 def test_switches_are_off_and_values_left_to_the_program_unless_they_are_given(action: Any) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.action.inputs import arguments_from_inputs
+from pipeline.action.inputs import arguments_from_inputs, secrets_from_inputs
 from pipeline.errors import SettingsError
 
 OPTIONS = {"run": {"cache-scope": True, "only": True, "require-all": False}, "plan": {"only": True}}
@@ -50,3 +50,13 @@ def test_a_switch_of_another_command_may_be_off() -> None:
 def test_a_command_that_there_is_not_is_refused_with_the_nearest_one() -> None:
     with pytest.raises(SettingsError, match=r"the input `command` is 'plam'; .*plan"):
         arguments_from_inputs({"INPUT_COMMAND": "plam"}, OPTIONS)
+
+
+def test_a_token_is_no_argument_because_others_can_read_those() -> None:
+    environment = {"INPUT_COMMAND": "run", "INPUT_GITHUB-TOKEN": "ghs_secret"}
+    assert arguments_from_inputs(environment, OPTIONS) == ("run",)
+    assert secrets_from_inputs(environment) == {"GITHUB_TOKEN": "ghs_secret"}
+
+
+def test_an_empty_token_leaves_that_of_the_environment() -> None:
+    assert secrets_from_inputs({"INPUT_GITHUB-TOKEN": " "}) == {}

@@ -1,0 +1,114 @@
+"""``--publish``: what ``run`` and ``report`` have, made the comment of their pull request.
+
+Publishing never decides how a build ends, unless it is required. Without a comment the report is where it always is,
+in the log, the files and the step's summary, which then says how to get one.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.cache.store import StoreError
+from pipeline.errors import PublishError
+from pipeline.hosts.part_store import PartStore, Whole
+from pipeline.hosts.patience import Patience
+from pipeline.hosts.publication import published
+from pipeline.publish.escape import code_span, one_line
+from pipeline.publish.github import add_to_summary
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Sequence
+
+    from pipeline.hosts.place import Place
+    from pipeline.publish.report import Report
+    from pipeline.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publishing:
+    """What was asked for. ``place`` is ``None`` outside of GitHub Actions and GitLab CI.
+
+    ``summary`` is the file of the step's summary, where there is one.
+    """
+
+    place: Place | None
+    required: bool
+    summary: Path | None = None
+
+
+def publish_run(settings: Settings, cancel: threading.Event, report: Report) -> int:
+    """Store the run's part beside the cache, and publish it with those of the other jobs of its commit.
+
+    Without a cache the comment shows this run alone. Returns 10 where the comment is required and was not written,
+    else 0.
+    """
+    assert settings.publishing is not None  # noqa: S101  the caller asks only then
+    place = settings.publishing.place
+    read = _stored_parts(settings, cancel, place, report) if place is not None and place.commit else None
+    return publish_reports(settings.publishing, read or (lambda: (report,)), Patience(sleep=cancel.wait))
+
+
+def publish_reports(publishing: Publishing, read: Callable[[], Sequence[Report]], patience: Patience) -> int:
+    """Publish what ``read`` gives, say on stderr what became of it, and in the summary how to get the comment.
+
+    Returns 10 where it is required and was not written, else 0.
+    """
+    try:
+        manifest = manifest_name(read()[0].manifest)
+        print(published(publishing.place, manifest, read, patience).told, file=sys.stderr)
+    except PublishError as error:
+        level = "error" if publishing.required else "warning"
+        print(f"{level}: {one_line(str(error), 2000)}", file=sys.stderr)
+        if publishing.summary is not None:
+            _tell(publishing.summary, error)
+        return PublishError.exit_code if publishing.required else 0
+    return 0
+
+
+def manifest_name(manifest: str) -> str:
+    """The manifest's path as a repository has it, however the command line put it."""
+    path = manifest
+    if Path(path).is_absolute() and Path(path).is_relative_to(Path.cwd()):
+        path = os.fspath(Path(path).relative_to(Path.cwd()))
+    return posixpath.normpath(path)
+
+
+def _stored_parts(
+    settings: Settings, cancel: threading.Event, place: Place, report: Report
+) -> Callable[[], Sequence[Report]] | None:
+    """Store the part, and say how to read all of them; ``None`` where there is no cache, or it fails."""
+    from pipeline.run import store_from_settings
+
+    store = store_from_settings(settings, cancel)
+    if store is None:
+        return None
+    whole = Whole(project=place.project, manifest=manifest_name(report.manifest), commit=place.commit)
+    parts = PartStore(store, whole)
+
+    def read() -> Sequence[Report]:
+        try:
+            return parts.load() or (report,)
+        except StoreError as error:
+            raise PublishError("the other parts of the report cannot be read", why=error.reason) from error
+
+    try:
+        parts.save(report)
+    except (StoreError, OSError, ValueError) as error:
+        why = one_line(str(error))
+        print(f"warning: the comment shows this job alone, for its part was not kept: {why}", file=sys.stderr)
+        return None
+    return read
+
+
+def _tell(summary: Path, error: PublishError) -> None:
+    parts = (f"{name} {code_span(text, 500)}" for name, text in (("Why:", error.why), ("Fix:", error.fix)) if text)
+    try:
+        add_to_summary(summary, " ".join((f"**No comment**: {code_span(error.what)}.", *parts)))
+    except PublishError as unwritable:
+        print(f"warning: {one_line(str(unwritable))}", file=sys.stderr)
