@@ -72,6 +72,7 @@ class FakeGitHub(FakeHost):
             return Reply(200, {"data": {"viewer": {"databaseId": OWN, "login": "github-actions[bot]"}}})
         if path == _PULL:
             pull = self._description.example("pull-request")
+            pull["requested_teams"] = []  # the published example lacks what the published schema wants of one
             pull["state"], pull["head"]["sha"] = "open" if self.open else "closed", self.head
             return Reply(200, pull)
         if path == _COMMENTS and method == "GET":
