@@ -1,0 +1,112 @@
+"""F21: the jobs of a matrix publish at the same moment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipeline.cache.local import LocalStore
+from pipeline.hosts.part_store import PartStore, Whole
+from pipeline.hosts.place import HostKind, Place
+from pipeline.hosts.publication import _published
+from pipeline.hosts.sticky import Sticky
+from pipeline.publish.report import Status
+from tests.support.conversations import HEAD, MemoryConversation, endless_patience
+from tests.support.fake_github import FakeGitHub
+from tests.support.publications import MANIFEST, github_environment
+from tests.support.reports import job_report, report_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[2]
+WHOLE = Whole(project="team/models", manifest=MANIFEST, commit=HEAD)
+PLACE = Place(
+    kind=HostKind.GITHUB,
+    api_url="",
+    project="team/models",
+    number=7,
+    commit=HEAD,
+    run_url="",
+    fork=False,
+    token=None,
+)
+
+
+def start(cache: Path, model: str, environment: dict[str, str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.support.publish_process", str(cache), model, "2"]
+    kept = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, cwd=ROOT, env={**kept, **environment}, stderr=subprocess.PIPE, text=True)
+
+
+def test_processes_that_publish_at_once_leave_one_comment_with_all_their_jobs(tmp_path: Path) -> None:
+    models = ("alpha", "beta", "gamma")
+    with FakeGitHub() as host:
+        environment = github_environment(host, tmp_path)
+        jobs = [start(tmp_path / "cache", model, environment) for model in models]
+        for job in jobs:
+            _, told = job.communicate(timeout=120)
+            assert job.returncode == 0, told
+        (body,) = host.own_bodies
+    for model in models:
+        assert f"`{model}/sm_80/fp16`" in body
+        assert f"`{model}/sm_81/fp16`" in body
+    assert "6 jobs" in body
+
+
+def job(cache: Path, model: str) -> Callable[[MemoryConversation], None]:
+    """What one process does, to be run at any point of another's."""
+    parts = PartStore(LocalStore(cache), WHOLE)
+
+    def publish(conversation: MemoryConversation) -> None:
+        parts.save(report_of(job_report(f"{model}/sm_89/fp16", Status.BUILT, "new")))
+        _published(conversation, PLACE, Sticky(MANIFEST), parts.load, endless_patience())
+
+    return publish
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["created", "edited"])
+def test_a_part_that_arrives_while_another_job_writes_is_in_the_comment(there: bool, tmp_path: Path) -> None:
+    """The other job runs from its first to its last step between this one's reading and writing."""
+    conversation = MemoryConversation()
+    if there:
+        conversation.say(f"{Sticky(MANIFEST).first_line(HEAD)}\nold")
+    conversation.on_write = [lambda: job(tmp_path, "beta")(conversation)]
+    job(tmp_path, "alpha")(conversation)
+    (body,) = conversation.own_bodies
+    assert "`alpha/sm_89/fp16`" in body
+    assert "`beta/sm_89/fp16`" in body
+
+
+def test_a_job_that_runs_again_replaces_its_part(tmp_path: Path) -> None:
+    parts = PartStore(LocalStore(tmp_path), WHOLE)
+    for reason in ("first", "second"):
+        parts.save(report_of(job_report("alpha/sm_89/fp16", Status.BUILT, reason)))
+    (report,) = parts.load()
+    assert report.jobs[0].reason == "second"
+
+
+def test_parts_of_another_commit_or_manifest_are_not_shown(tmp_path: Path) -> None:
+    for whole in (
+        Whole(project="team/models", manifest=MANIFEST, commit="b" * 40),
+        Whole(project="team/models", manifest="other.yaml", commit=HEAD),
+        Whole(project="team/others", manifest=MANIFEST, commit=HEAD),
+    ):
+        PartStore(LocalStore(tmp_path), whole).save(report_of())
+    assert PartStore(LocalStore(tmp_path), WHOLE).load() == ()
+
+
+def test_a_damaged_part_is_left_out(tmp_path: Path) -> None:
+    parts = PartStore(LocalStore(tmp_path), WHOLE)
+    parts.save(report_of(job_report("alpha/sm_89/fp16", Status.BUILT, "good")))
+    parts.save(report_of(job_report("beta/sm_89/fp16", Status.BUILT, "bad")))
+    blobs = sorted((tmp_path / "v1/blob").rglob("*"), key=lambda path: (path.is_dir(), path.name))
+    damaged = next(path for path in blobs if path.is_file() and b"beta" in path.read_bytes())
+    damaged.chmod(0o644)
+    damaged.write_bytes(damaged.read_bytes().replace(b"beta", b"evil"))
+    assert [report.jobs[0].id for report in parts.load()] == ["alpha/sm_89/fp16"]
