@@ -14,23 +14,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pipeline import __version__
-from pipeline.errors import Cancelled, PipelineError, SettingsError
+from pipeline.errors import Cancelled, ManifestError, PipelineError, SettingsError
 from pipeline.settings import DEFAULT_CACHE, DEFAULT_MANIFEST, DEFAULT_OUT, settings_from_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from pipeline.hosts.job_log import JobLog
+
+FORMATS = ("terminal", "markdown", "html", "json", "code-quality", "metrics")
 _EXIT_CODES = """
 exit codes: 0 done, 2 settings, 3 manifest, 4 model or data, 5 device, 6 build, 7 accuracy, 8 budget, 9 cache,
 10 publishing, 130 cancelled
 """
 
 
-def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run one command and return its exit code. No error of ours leaves a traceback."""
+def main(arguments: Sequence[str], environment: Mapping[str, str], log: JobLog | None = None) -> int:
+    """Run one command and return its exit code. No error of ours leaves a traceback.
+
+    ``log`` is what the runner makes of the output, where there is a runner.
+    """
     try:
-        return main_inner(arguments, environment)
+        return main_inner(arguments, environment, log)
     except PipelineError as error:
+        if log is not None and isinstance(error, ManifestError):
+            from pipeline.hosts.annotations import annotations_from_faults
+
+            log.annotate(annotations_from_faults(error.faults))
         _complain(f"error: {error}" if not hasattr(error, "faults") else str(error))
         return error.exit_code
     except KeyboardInterrupt:
@@ -41,7 +51,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         return 0
 
 
-def main_inner(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+def main_inner(arguments: Sequence[str], environment: Mapping[str, str], log: JobLog | None = None) -> int:
     """Run one command; ``PipelineError`` says what went wrong."""
     options = _parser().parse_args(list(arguments))
     if options.command == "report":
@@ -60,6 +70,7 @@ def main_inner(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         cache_required=getattr(options, "cache_required", False),
         publish=getattr(options, "publish", False),
         publish_required=getattr(options, "publish_required", False),
+        log=log,
     )
     command: str = options.command
     if command == "calibration":
@@ -210,7 +221,7 @@ def _add_report(commands: Any) -> None:
         help="where report.json is, or some in folders below",
     )
     command.add_argument(
-        "--format", choices=("terminal", "markdown", "html", "json"), default="terminal", help="(default terminal)"
+        "--format", choices=FORMATS, default="terminal", help="(default terminal; the last two are for GitLab)"
     )
     command.add_argument("--exit-code", action="store_true", help="end with the exit code of the runs that are shown")
     _add_publish(command)

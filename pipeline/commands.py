@@ -21,7 +21,7 @@ from pipeline.publish.github import outputs_from_report, write_outputs, write_st
 from pipeline.publish.json_output import print_json
 from pipeline.publish.parts import REPORT_JSON
 from pipeline.publish.progress import Progress
-from pipeline.publish.report import EngineReport, report_to_json
+from pipeline.publish.report import EngineReport, Status, report_to_json
 from pipeline.publish.terminal import print_plan, print_report
 from pipeline.run import carry_out, make_plan, open_context, trusted_store_from_settings
 
@@ -78,12 +78,14 @@ def run(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     clock = time.monotonic()
     with Progress(sys.stderr) as progress, open_context(settings, cancel, progress, settings.out / LOGS) as context:
-        planned = make_plan(context)
-        if not as_json:
-            print_plan(planned.plan, sys.stdout)
+        with settings.log.section("Plan"):
+            planned = make_plan(context)
+            if not as_json:
+                print_plan(planned.plan, sys.stdout)
         trusted = trusted_store_from_settings(settings, cancel)
         base = load_base(settings, trusted, planned.manifest, planned.jobs)
-        outcomes, engines = _delivered(context, planned, carry_out(context, planned, base))
+        with settings.log.section("Building and checking"):
+            outcomes, engines = _delivered(context, planned, carry_out(context, planned, base))
     report = report_from_outcomes(
         outcomes,
         manifest=settings.manifest,
@@ -104,6 +106,10 @@ def run(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
         print_json(report_to_json(report))
     else:
         print_report(report, sys.stdout, details=details)
+    if report.with_status(Status.FAILED):
+        from pipeline.hosts.annotations import annotations_from_report
+
+        settings.log.annotate(annotations_from_report(report))
     return report.exit_code or unpublished
 
 

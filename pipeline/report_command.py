@@ -39,6 +39,15 @@ def run_report(options: argparse.Namespace, environment: Mapping[str, str]) -> i
         from pipeline.publish.markdown import markdown_from_report
 
         _write(markdown_from_report(report, details=parts.details))
+    elif options.format == "code-quality":
+        from pipeline.hosts.annotations import annotations_from_report
+        from pipeline.hosts.gitlab_reports import code_quality_from_annotations
+
+        print_json(code_quality_from_annotations(annotations_from_report(report)))
+    elif options.format == "metrics":
+        from pipeline.hosts.gitlab_reports import metrics_from_report
+
+        _write(metrics_from_report(report))
     else:
         from pipeline.publish.html.page import html_from_report
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import SettingsError
+from pipeline.hosts.job_log import JobLog
 from pipeline.revision import Revision
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Settings:
     revision: Revision = field(default_factory=Revision)
     image: str = ""
     publishing: Publishing | None = None
+    log: JobLog = field(default_factory=JobLog)
 
 
 def settings_from_mapping(
@@ -64,6 +66,7 @@ def settings_from_mapping(
     cache_required: bool = False,
     publish: bool = False,
     publish_required: bool = False,
+    log: JobLog | None = None,
 ) -> Settings:
     """Settings from the command line's values over the environment's over the defaults.
 
@@ -97,6 +100,7 @@ def settings_from_mapping(
         step_outputs=Path(outputs) if outputs else None,
         revision=_revision_from(environment),
         image=environment.get("TRT_ENGINE_IMAGE", ""),
+        log=log or JobLog(),
         publishing=publishing_from_mapping(environment, required=publish_required)
         if publish or publish_required
         else None,

@@ -11,6 +11,7 @@ from pipeline.action.inputs import arguments_from_inputs, secrets_from_inputs
 from pipeline.action.ownership import hand_over
 from pipeline.cli import command_options, main
 from pipeline.errors import SettingsError
+from pipeline.hosts.job_log import job_log_from_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,8 +32,10 @@ def run_step(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         except SettingsError as error:
             print(f"error: {error}", file=sys.stderr)
             return error.exit_code
+    log = job_log_from_environment(environment)
     try:
-        return main(arguments, environment)
+        with log.guarded():
+            return main(arguments, environment, log)
     finally:
         if environment.get("TRT_ENGINE_HAND_OVER") == "true" and os.geteuid() == 0:
             _hand_over(_workspace(environment))
