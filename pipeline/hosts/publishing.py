@@ -76,7 +76,7 @@ def manifest_name(manifest: str) -> str:
     path = manifest
     if Path(path).is_absolute() and Path(path).is_relative_to(Path.cwd()):
         path = os.fspath(Path(path).relative_to(Path.cwd()))
-    return posixpath.normpath(path)
+    return posixpath.normpath(path).encode("utf-8", "replace").decode()
 
 
 def _stored_parts(

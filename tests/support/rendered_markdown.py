@@ -1,0 +1,46 @@
+"""What a host would make of a report's Markdown."""
+
+from __future__ import annotations
+
+import re
+
+from markdown_it import MarkdownIt
+
+MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+_OWN_HTML = re.compile(
+    r"<br>|</details>\n?"
+    r"|<details><summary>(The (decisive line|\d+ decisive lines)( of <code>[^<>]*</code>)?|Layers by precision)"
+    r"</summary>\n?"
+    r"|<!-- tensorrt-engine-action manifest=[0-9a-f]{16} commit=[0-9a-f]* -->\n?"
+)
+
+
+def live_parts(markdown: str) -> set[str]:
+    """What is more than text, apart from code, the tags that we write, and links (``links`` has those)."""
+    found = set()
+    for token in MARKDOWN.parse(markdown):
+        for part in [token, *(token.children or ())]:
+            if part.type in ("html_block", "html_inline"):
+                if not _OWN_HTML.fullmatch(part.content):
+                    found.add(part.content)
+            elif part.type in ("image", "em_open", "s_open", "hr", "blockquote_open", "code_block"):
+                found.add(part.type)
+            elif part.type == "text":
+                found.update(character for character in part.content if character in "@#<>[]`*\\&")
+    return found
+
+
+def links(markdown: str) -> list[str]:
+    """Where its links lead."""
+    parts = (part for token in MARKDOWN.parse(markdown) for part in (token.children or ()))
+    return [str(part.attrGet("href")) for part in parts if part.type == "link_open"]
+
+
+def lines_outside_of_code(markdown: str) -> list[str]:
+    """Lines that stand in no fenced block."""
+    lines = markdown.splitlines()
+    fenced: set[int] = set()
+    for token in MARKDOWN.parse(markdown):
+        if token.type == "fence" and token.map:
+            fenced.update(range(*token.map))
+    return [line for number, line in enumerate(lines) if number not in fenced]
