@@ -167,8 +167,9 @@ def _commented(settings: Settings, cancel: threading.Event, report: Report) -> i
     if settings.publishing is None:
         return 0
     from pipeline.hosts.publishing import publish_run
+    from pipeline.publish.details import Details
 
-    return publish_run(settings, cancel, report)
+    return publish_run(settings, cancel, report, Details())
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-    from pipeline.publish.report import Report
+    from pipeline.publish.parts import Parts
 
 
 def run_report(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
@@ -52,21 +52,21 @@ def run_report(options: argparse.Namespace, environment: Mapping[str, str]) -> i
         from pipeline.publish.html.page import html_from_report
 
         _write(html_from_report(report, parts.details, parts.layers))
-    unpublished = _published(options, environment, parts.reports) if options.publish or options.publish_required else 0
+    unpublished = _published(options, environment, parts) if options.publish or options.publish_required else 0
     return (report.exit_code if options.exit_code else 0) or unpublished
 
 
-def _published(options: argparse.Namespace, environment: Mapping[str, str], reports: tuple[Report, ...]) -> int:
+def _published(options: argparse.Namespace, environment: Mapping[str, str], parts: Parts) -> int:
     from pipeline.hosts.patience import Patience
-    from pipeline.hosts.publishing import publish_reports
+    from pipeline.hosts.publishing import publish_parts
 
     publishing = publishing_from_mapping(environment, required=options.publish_required)
     if publishing.summary is not None:
         try:
-            write_step_summary(publishing.summary, merged(reports))
+            write_step_summary(publishing.summary, merged(parts.reports))
         except PublishError as error:
             print(f"warning: {error}", file=sys.stderr)
-    return publish_reports(publishing, lambda: reports, Patience())
+    return publish_parts(publishing, lambda: parts, Patience())
 
 
 def _write(text: str) -> None:

@@ -1,6 +1,6 @@
 """The parts of one commit's report: each job of a matrix leaves its own beside the cache, and reads those of others.
 
-A part is a receipt with one file, like every entry. Its kind is made of what all parts of one report share, so that
+A part is a receipt with its files, like every entry. Its kind is made of what all parts of one report share, so that
 they can be listed without looking at anything else, and its key of the jobs that it is of, so that a job that runs
 again replaces its own.
 """
@@ -8,6 +8,7 @@ again replaces its own.
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import time
 from dataclasses import dataclass
@@ -20,12 +21,15 @@ from pipeline.cache.store import StoreError
 from pipeline.digest import digest_from_json
 from pipeline.errors import SettingsError
 from pipeline.keys import key_from_ingredients
-from pipeline.publish.parts import REPORT_JSON, read_report
+from pipeline.publish.details import details_to_json
+from pipeline.publish.parts import DETAILS_JSON, REPORT_JSON, read_parts
 from pipeline.publish.report import report_to_json
 
 if TYPE_CHECKING:
     from pipeline.cache.store import Store
     from pipeline.digest import Digest
+    from pipeline.publish.details import Details
+    from pipeline.publish.parts import Parts
     from pipeline.publish.report import Report
 
 
@@ -51,42 +55,46 @@ class PartStore:
         self._store = store
         self._whole = whole
 
-    def save(self, report: Report) -> None:
+    def save(self, report: Report, details: Details) -> None:
         """Store a part, in place of one of the same jobs."""
-        key = key_from_ingredients(
-            self._whole.kind, {"jobs": str(digest_from_json(sorted(job.id for job in report.jobs)))}
-        )
+        kind = self._whole.kind
+        key = key_from_ingredients(kind, {"jobs": str(digest_from_json(sorted(job.id for job in report.jobs)))})
+        files = {DETAILS_JSON: details_to_json(details), REPORT_JSON: report_to_json(report)}
         with tempfile.TemporaryDirectory(prefix="trt-engines-part-") as folder:
-            path = Path(folder) / REPORT_JSON
-            path.write_text(json.dumps(report_to_json(report)), encoding="utf-8")
-            blob = Blob(REPORT_JSON, *self._store.put_blob(path))
+            for name, value in files.items():
+                (Path(folder) / name).write_text(json.dumps(value), encoding="utf-8")
+            blobs = tuple(Blob(name, *self._store.put_blob(Path(folder) / name)) for name in sorted(files))
         receipt = Receipt(
             key=key,
-            subject=self._whole.manifest[:1024],
-            blobs=(blob,),
+            subject="a part of a report",
+            blobs=blobs,
             metadata={},
             created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             tool=__version__,
         )
-        self._store.put_receipt(key.kind, key.digest, bytes_from_receipt(receipt), replace=True)
+        self._store.put_receipt(kind, key.digest, bytes_from_receipt(receipt), replace=True)
 
-    def load(self) -> tuple[Report, ...]:
-        """Every sound part, in the order of their keys. One that is damaged is left out, as if it had not come yet."""
+    def load(self) -> Parts | None:
+        """Every sound part, in the order of their keys; ``None`` where there is none.
+
+        One that is damaged is left out, as if it had not come yet.
+        """
         kind = self._whole.kind
         keys = sorted((key for _, key, _ in self._store.receipts(kind)), key=str)
         with tempfile.TemporaryDirectory(prefix="trt-engines-parts-") as folder:
-            found = [self._part(kind, key, Path(folder)) for key in keys]
-        return tuple(report for report in found if report is not None)
+            there = [self._fetched(kind, key, Path(folder) / key.hex) for key in keys]
+            return read_parts(Path(folder)) if any(there) else None
 
-    def _part(self, kind: str, key: Digest, folder: Path) -> Report | None:
+    def _fetched(self, kind: str, key: Digest, folder: Path) -> bool:
+        """Whether a part is there and sound; then its files are in ``folder``, else nothing is."""
         try:
             data = self._store.get_receipt(kind, key)
-            receipt = receipt_from_bytes(data, kind=kind, stored_as=key) if data is not None else None
-            if receipt is None or len(receipt.blobs) != 1:
-                return None
-            path = folder / f"{key.hex}.json"
-            self._store.fetch_blob(receipt.blobs[0].digest, receipt.blobs[0].size_bytes, path)
-            report = read_report(path)
+            if data is None:
+                return False
+            for blob in receipt_from_bytes(data, kind=kind, stored_as=key).blobs:
+                self._store.fetch_blob(blob.digest, blob.size_bytes, folder / blob.name)
+            read_parts(folder)
         except (ReceiptDamaged, StoreError, SettingsError):
-            return None
-        return report
+            shutil.rmtree(folder, ignore_errors=True)
+            return False
+        return True

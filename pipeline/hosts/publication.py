@@ -18,12 +18,12 @@ from pipeline.publish.markdown import MINIMUM_BYTES, markdown_from_report
 from pipeline.publish.parts import merged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from pipeline.hosts.conversation import Conversation
     from pipeline.hosts.patience import Patience
     from pipeline.hosts.place import Place
-    from pipeline.publish.report import Report
+    from pipeline.publish.parts import Parts
 
 _ROUNDS = 8
 
@@ -36,10 +36,8 @@ class Published:
     told: str
 
 
-def published(
-    place: Place | None, manifest: str, read: Callable[[], Sequence[Report]], patience: Patience
-) -> Published:
-    """Publish what ``read`` gives, one report at least each time, as the comment of ``manifest``.
+def published(place: Place | None, manifest: str, read: Callable[[], Parts], patience: Patience) -> Published:
+    """Publish what ``read`` gives as the comment of ``manifest``.
 
     Nothing is written, and that is no error, where the run belongs to no pull request or to a commit that is not its
     tip. Raises ``PublishError`` for everything else that keeps the comment from being written.
@@ -55,13 +53,13 @@ def published(
         raise _unpublished(place, error) from error
 
 
-def comment_body(report: Report, place: Place, sticky: Sticky, limit_bytes: int) -> str:
+def comment_body(parts: Parts, place: Place, sticky: Sticky, limit_bytes: int) -> str:
     """The comment's text: at most ``limit_bytes`` of UTF-8, the verdict first, commit and link always there."""
     first = sticky.first_line(place.commit)
     link = f"[The run with its full report]({place.run_url}), of" if place.run_url else "Of"
     last = f"{link} commit `{place.commit}`."
     room_bytes = limit_bytes - len(f"{first}\n\n\n{last}\n".encode())
-    return f"{first}\n{markdown_from_report(report, room_bytes)}\n{last}\n"
+    return f"{first}\n{markdown_from_report(merged(parts.reports), room_bytes)}\n{last}\n"
 
 
 def _conversation(place: Place, patience: Patience) -> Conversation:
@@ -78,7 +76,7 @@ def _published(
     conversation: Conversation,
     place: Place,
     sticky: Sticky,
-    read: Callable[[], Sequence[Report]],
+    read: Callable[[], Parts],
     patience: Patience,
 ) -> Published:
     for _ in range(_ROUNDS):
@@ -86,22 +84,22 @@ def _published(
         if standing.head != place.commit:
             told = f"no comment: the {place.subject} has moved on from {place.commit[:12] or 'this run'}"
             return Published(written=False, told=f"{told} to {standing.head[:12]}, whose own run writes it")
-        reports = read()
-        comment = _put(conversation, place, sticky, merged(reports), patience, create=standing.open)
+        parts = read()
+        comment = _put(conversation, place, sticky, parts, patience, create=standing.open)
         if comment is None:
             return Published(written=False, told=f"no comment: the {place.subject} is closed and has none yet")
-        if read() == reports:
+        if read() == parts:
             return Published(written=True, told=f"the comment on {place.subject} {place.number} is up to date")
     raise HostError("parts of the report kept arriving while it was written")
 
 
 def _put(
-    conversation: Conversation, place: Place, sticky: Sticky, report: Report, patience: Patience, *, create: bool
+    conversation: Conversation, place: Place, sticky: Sticky, parts: Parts, patience: Patience, *, create: bool
 ) -> int | None:
     """Write the comment, shorter each time that the host finds it too long."""
     limit_bytes = conversation.limit_bytes
     while limit_bytes >= 2 * MINIMUM_BYTES:
-        body = comment_body(report, place, sticky, limit_bytes)
+        body = comment_body(parts, place, sticky, limit_bytes)
         with contextlib.suppress(TooLong):
             return upsert(conversation, sticky, body, patience, create=create)
         limit_bytes //= 2

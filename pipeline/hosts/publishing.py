@@ -20,12 +20,14 @@ from pipeline.hosts.patience import Patience
 from pipeline.hosts.publication import published
 from pipeline.publish.escape import code_span, one_line
 from pipeline.publish.github import add_to_summary
+from pipeline.publish.parts import Parts
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from pipeline.hosts.place import Place
+    from pipeline.publish.details import Details
     from pipeline.publish.report import Report
     from pipeline.settings import Settings
 
@@ -42,7 +44,7 @@ class Publishing:
     summary: Path | None = None
 
 
-def publish_run(settings: Settings, cancel: threading.Event, report: Report) -> int:
+def publish_run(settings: Settings, cancel: threading.Event, report: Report, details: Details) -> int:
     """Store the run's part beside the cache, and publish it with those of the other jobs of its commit.
 
     Without a cache the comment shows this run alone. Returns 10 where the comment is required and was not written,
@@ -50,17 +52,18 @@ def publish_run(settings: Settings, cancel: threading.Event, report: Report) -> 
     """
     assert settings.publishing is not None  # noqa: S101  the caller asks only then
     place = settings.publishing.place
-    read = _stored_parts(settings, cancel, place, report) if place is not None and place.commit else None
-    return publish_reports(settings.publishing, read or (lambda: (report,)), Patience(sleep=cancel.wait))
+    own = Parts((report,), details, {})
+    read = _stored_parts(settings, cancel, place, own) if place is not None and place.commit else None
+    return publish_parts(settings.publishing, read or (lambda: own), Patience(sleep=cancel.wait))
 
 
-def publish_reports(publishing: Publishing, read: Callable[[], Sequence[Report]], patience: Patience) -> int:
+def publish_parts(publishing: Publishing, read: Callable[[], Parts], patience: Patience) -> int:
     """Publish what ``read`` gives, say on stderr what became of it, and in the summary how to get the comment.
 
     Returns 10 where it is required and was not written, else 0.
     """
     try:
-        manifest = manifest_name(read()[0].manifest)
+        manifest = manifest_name(read().reports[0].manifest)
         print(published(publishing.place, manifest, read, patience).told, file=sys.stderr)
     except PublishError as error:
         level = "error" if publishing.required else "warning"
@@ -79,26 +82,24 @@ def manifest_name(manifest: str) -> str:
     return posixpath.normpath(path).encode("utf-8", "replace").decode()
 
 
-def _stored_parts(
-    settings: Settings, cancel: threading.Event, place: Place, report: Report
-) -> Callable[[], Sequence[Report]] | None:
+def _stored_parts(settings: Settings, cancel: threading.Event, place: Place, own: Parts) -> Callable[[], Parts] | None:
     """Store the part, and say how to read all of them; ``None`` where there is no cache, or it fails."""
     from pipeline.run import store_from_settings
 
     store = store_from_settings(settings, cancel)
     if store is None:
         return None
-    whole = Whole(project=place.project, manifest=manifest_name(report.manifest), commit=place.commit)
+    whole = Whole(project=place.project, manifest=manifest_name(own.reports[0].manifest), commit=place.commit)
     parts = PartStore(store, whole)
 
-    def read() -> Sequence[Report]:
+    def read() -> Parts:
         try:
-            return parts.load() or (report,)
+            return parts.load() or own
         except StoreError as error:
             raise PublishError("the other parts of the report cannot be read", why=error.reason) from error
 
     try:
-        parts.save(report)
+        parts.save(own.reports[0], own.details)
     except (StoreError, OSError, ValueError) as error:
         why = one_line(str(error))
         print(f"warning: the comment shows this job alone, for its part was not kept: {why}", file=sys.stderr)

@@ -31,7 +31,8 @@ class Sticky:
     @property
     def marker(self) -> str:
         """How its text begins; an HTML comment, which no reader sees."""
-        return f"<!-- tensorrt-engine-action manifest={digest_from_bytes(self.manifest.encode('utf-8', 'surrogatepass')).hex[:16]} "
+        digest = digest_from_bytes(self.manifest.encode("utf-8", "surrogatepass"))
+        return f"<!-- tensorrt-engine-action manifest={digest.hex[:16]} "
 
     def first_line(self, commit: str) -> str:
         """The whole hidden line, which also tells which commit the text is of."""

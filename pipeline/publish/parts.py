@@ -66,11 +66,6 @@ def read_parts(folder: Path) -> Parts:
     return Parts(reports, details, layers)
 
 
-def read_report(path: Path) -> Report:
-    """One ``report.json``. Raises ``SettingsError`` where it cannot be read."""
-    return _read(path, _checked_report)
-
-
 def merged(reports: Sequence[Report]) -> Report:
     """One report of all parts, of which there must be one at least.
 

@@ -15,7 +15,7 @@ from pipeline.hosts.sticky import Sticky
 from pipeline.publish.report import Outcome, Report, Status
 from tests.support.fake_github import FakeGitHub
 from tests.support.fake_host import Fault
-from tests.support.publications import github_place, publish
+from tests.support.publications import github_place, parts_of, publish
 from tests.support.reports import job_report, report_of
 
 if TYPE_CHECKING:
@@ -50,13 +50,14 @@ def check(body: str) -> None:
 @given(jobs=st.integers(0, 700), text=st.text(max_size=300))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_verdict_and_link_are_there_at_every_size(jobs: int, text: str) -> None:
-    check(comment_body(report_of_size(jobs, text), PLACE, Sticky("m.yaml"), LIMIT))
+    check(comment_body(parts_of(report_of_size(jobs, text)), PLACE, Sticky("m.yaml"), LIMIT))
 
 
 @pytest.mark.parametrize("text", ["x" * 200, "\N{PARTY POPPER}" * 100, "\N{GREEK SMALL LETTER ALPHA}" * 100])
 def test_the_last_bytes_below_the_limit_are_not_overrun(text: str) -> None:
     lengths = [
-        len(comment_body(report_of_size(jobs, text), PLACE, Sticky("m.yaml"), LIMIT)) for jobs in range(150, 190)
+        len(comment_body(parts_of(report_of_size(jobs, text)), PLACE, Sticky("m.yaml"), LIMIT))
+        for jobs in range(150, 190)
     ]
     assert max(lengths) <= LIMIT
 

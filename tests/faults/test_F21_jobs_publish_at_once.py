@@ -15,10 +15,11 @@ from pipeline.hosts.part_store import PartStore, Whole
 from pipeline.hosts.place import HostKind, Place
 from pipeline.hosts.publication import _published
 from pipeline.hosts.sticky import Sticky
+from pipeline.publish.details import Details
 from pipeline.publish.report import Status
 from tests.support.conversations import HEAD, MemoryConversation, endless_patience
 from tests.support.fake_github import FakeGitHub
-from tests.support.publications import MANIFEST, github_environment
+from tests.support.publications import MANIFEST, github_environment, parts_of
 from tests.support.reports import job_report, report_of
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ def job(cache: Path, model: str) -> Callable[[MemoryConversation], None]:
     parts = PartStore(LocalStore(cache), WHOLE)
 
     def publish(conversation: MemoryConversation) -> None:
-        parts.save(report_of(job_report(f"{model}/sm_89/fp16", Status.BUILT, "new")))
-        _published(conversation, PLACE, Sticky(MANIFEST), parts.load, endless_patience())
+        parts.save(report_of(job_report(f"{model}/sm_89/fp16", Status.BUILT, "new")), Details())
+        _published(conversation, PLACE, Sticky(MANIFEST), lambda: parts.load() or parts_of(), endless_patience())
 
     return publish
 
@@ -86,9 +87,10 @@ def test_a_part_that_arrives_while_another_job_writes_is_in_the_comment(there: b
 def test_a_job_that_runs_again_replaces_its_part(tmp_path: Path) -> None:
     parts = PartStore(LocalStore(tmp_path), WHOLE)
     for reason in ("first", "second"):
-        parts.save(report_of(job_report("alpha/sm_89/fp16", Status.BUILT, reason)))
-    (report,) = parts.load()
-    assert report.jobs[0].reason == "second"
+        parts.save(report_of(job_report("alpha/sm_89/fp16", Status.BUILT, reason)), Details())
+    found = parts.load()
+    assert found is not None
+    assert found.reports[0].jobs[0].reason == "second"
 
 
 def test_parts_of_another_commit_or_manifest_are_not_shown(tmp_path: Path) -> None:
@@ -97,16 +99,18 @@ def test_parts_of_another_commit_or_manifest_are_not_shown(tmp_path: Path) -> No
         Whole(project="team/models", manifest="other.yaml", commit=HEAD),
         Whole(project="team/others", manifest=MANIFEST, commit=HEAD),
     ):
-        PartStore(LocalStore(tmp_path), whole).save(report_of())
-    assert PartStore(LocalStore(tmp_path), WHOLE).load() == ()
+        PartStore(LocalStore(tmp_path), whole).save(report_of(), Details())
+    assert PartStore(LocalStore(tmp_path), WHOLE).load() is None
 
 
 def test_a_damaged_part_is_left_out(tmp_path: Path) -> None:
     parts = PartStore(LocalStore(tmp_path), WHOLE)
-    parts.save(report_of(job_report("alpha/sm_89/fp16", Status.BUILT, "good")))
-    parts.save(report_of(job_report("beta/sm_89/fp16", Status.BUILT, "bad")))
+    parts.save(report_of(job_report("alpha/sm_89/fp16", Status.BUILT, "good")), Details())
+    parts.save(report_of(job_report("beta/sm_89/fp16", Status.BUILT, "bad")), Details())
     blobs = sorted((tmp_path / "v1/blob").rglob("*"), key=lambda path: (path.is_dir(), path.name))
     damaged = next(path for path in blobs if path.is_file() and b"beta" in path.read_bytes())
     damaged.chmod(0o644)
     damaged.write_bytes(damaged.read_bytes().replace(b"beta", b"evil"))
-    assert [report.jobs[0].id for report in parts.load()] == ["alpha/sm_89/fp16"]
+    found = parts.load()
+    assert found is not None
+    assert [report.jobs[0].id for report in found.reports] == ["alpha/sm_89/fp16"]

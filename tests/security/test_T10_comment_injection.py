@@ -13,7 +13,7 @@ from pipeline.hosts.publication import comment_body
 from pipeline.hosts.sticky import Sticky
 from tests.support.fake_github import HEAD, STRANGER, FakeGitHub
 from tests.support.hostile import HOSTILE_TEXTS
-from tests.support.publications import MANIFEST, github_environment, github_place, publish
+from tests.support.publications import MANIFEST, github_environment, github_place, parts_of, publish
 from tests.support.rendered_markdown import lines_outside_of_code, links, live_parts
 from tests.support.reports import hostile_report
 
@@ -35,7 +35,7 @@ def body_of(text: str) -> str:
         fork=True,
         token=None,
     )
-    return comment_body(hostile_report(text), place, Sticky(text), 65_536)
+    return comment_body(parts_of(hostile_report(text)), place, Sticky(text), 65_536)
 
 
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
@@ -82,7 +82,7 @@ def test_variables_of_the_runner_are_no_markdown(name: str, value: str, tmp_path
     with FakeGitHub() as host:
         place = place_from_environment(github_environment(host, tmp_path) | {name: value})
         assert place is not None
-        body = comment_body(hostile_report("x"), place, Sticky("x"), 65_536)
+        body = comment_body(parts_of(hostile_report("x")), place, Sticky("x"), 65_536)
     assert all(link == RUN for link in links(body))
     assert live_parts(body) == set()
 

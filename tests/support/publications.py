@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from pipeline.hosts.patience import Patience
 from pipeline.hosts.place import Place, place_from_environment
 from pipeline.hosts.publication import Published, published
+from pipeline.publish.details import Details
+from pipeline.publish.parts import Parts
 from tests.support.reports import sample_report
 
 if TYPE_CHECKING:
@@ -57,7 +59,13 @@ def github_place(host: FakeGitHub, folder: Path, *, head_repository: str | None 
 
 def publish(place: Place, read: Callable[[], Sequence[Report]] | None = None, clock: Clock | None = None) -> Published:
     """Publish a sample, or what ``read`` gives, in no time."""
-    return published(place, MANIFEST, read or (lambda: (sample_report(),)), (clock or Clock()).patience())
+    reports = read or (lambda: (sample_report(),))
+    return published(place, MANIFEST, lambda: parts_of(*reports()), (clock or Clock()).patience())
+
+
+def parts_of(*reports: Report) -> Parts:
+    """These reports, of which nothing more is known."""
+    return Parts(reports, Details(), {})
 
 
 def elapsed(elapsed_s: float) -> Report:

@@ -7,6 +7,7 @@ import sys
 import threading
 
 from pipeline.hosts.publishing import publish_run
+from pipeline.publish.details import Details
 from pipeline.publish.report import Status
 from pipeline.settings import settings_from_mapping
 from tests.support.reports import job_report, report_of
@@ -17,7 +18,7 @@ def main() -> int:
     cache, model, jobs = sys.argv[1], sys.argv[2], int(sys.argv[3])
     settings = settings_from_mapping(os.environ, cache=cache, publish_required=True)
     report = report_of(*(job_report(f"{model}/sm_{80 + n}/fp16", Status.BUILT, "new") for n in range(jobs)))
-    return publish_run(settings, threading.Event(), report)
+    return publish_run(settings, threading.Event(), report, Details())
 
 
 if __name__ == "__main__":
