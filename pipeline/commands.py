@@ -101,7 +101,7 @@ def run(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
     notes = keep_baselines(settings, trusted, report, planned.manifest, planned.jobs)
     report = replace(report, notes=(*report.notes, *notes))
     _publish(settings, report, details)
-    unpublished = _commented(settings, cancel, report)
+    unpublished = _commented(settings, cancel, report, details)
     if as_json:
         print_json(report_to_json(report))
     else:
@@ -162,14 +162,13 @@ def _publish(settings: Settings, report: Report, details: Details) -> None:
             write_outputs(settings.step_outputs, outputs)
 
 
-def _commented(settings: Settings, cancel: threading.Event, report: Report) -> int:
+def _commented(settings: Settings, cancel: threading.Event, report: Report, details: Details) -> int:
     """Keep the comment, where that is asked for. Returns 10 where it is required and was not written, else 0."""
     if settings.publishing is None:
         return 0
     from pipeline.hosts.publishing import publish_run
-    from pipeline.publish.details import Details
 
-    return publish_run(settings, cancel, report, Details())
+    return publish_run(settings, cancel, report, details)
 
 
 @contextlib.contextmanager
