@@ -24,7 +24,11 @@ models:
       - image: {{min: [1, 1, 8, 8], opt: [8, 1, 8, 8], max: [32, 1, 8, 8]}}
     targets: [{{compute_capability: "{capability}"}}]
     precisions: [fp32]
-    build: {{optimization_level: {level}, workspace_mib: {workspace_mib}, min_precision_share: 0}}
+    build:
+      optimization_level: {level}
+      workspace_mib: {workspace_mib}
+      min_precision_share: 0
+      tactic_sources: [edge-mask-convolutions, jit-convolutions]
     benchmark: {{duration_s: 1, warmup_s: 0.5}}
     budgets: {{regression_percent: {budget_percent}}}
 """

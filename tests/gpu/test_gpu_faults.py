@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
+import tempfile
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipeline.child.identity import NOBODY
 from pipeline.child.supervisor import run_task
 from pipeline.devices import installed_gpus
 from pipeline.errors import BuildError, DeviceError, PipelineError
@@ -17,7 +21,6 @@ from tests.support.gpu_runs import ROOT, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 Built = tuple["Path", dict[str, Any]]
 HOLD_MEMORY = """
@@ -107,3 +110,13 @@ def test_a_dla_core_that_is_not_there_is_refused(tmp_path: Path) -> None:
     report = run(tmp_path, build="dla_core: 0", only="*/fp16")
     assert report["returncode"] == 6
     assert "no DLA cores" in report["jobs"][0]["failure"]["why"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give its rights up")
+def test_T05_a_child_that_uses_the_gpu_is_nobody_without_network_or_process() -> None:
+    # Unlike a folder of pytest's, one that every user may pass, as a runner's is.
+    with tempfile.TemporaryDirectory() as ground:
+        Path(ground).chmod(0o755)
+        tasks = {"confined": "tests.support.gpu_tasks:confined"}
+        found = task("confined", {"root": str(ROOT)}, Path(ground) / "out", tasks)
+    assert found == {"user": NOBODY, "network": "EPERM", "process": "EPERM"}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cuda import call
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _TRAP = b"""
@@ -34,3 +38,25 @@ def well(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     call("cudaFree", 0)
     call("cudaDeviceSynchronize")
     return {"devices": int(call("cudaGetDeviceCount"))}
+
+
+def confined(request: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Who the child is, and what comes of asking for the network and for another process, while it uses the GPU."""
+    call("cudaFree", 0)
+    pointer = call("cudaMalloc", 64 << 20)
+    call("cudaMemset", pointer, 1, 64 << 20)
+    call("cudaDeviceSynchronize")
+    return {"user": os.getuid(), "network": _answer(_connect), "process": _answer(os.fork)}
+
+
+def _connect() -> None:
+    with socket.create_connection(("127.0.0.1", 9), timeout=1):
+        pass
+
+
+def _answer(attempt: Callable[[], object]) -> str:
+    try:
+        attempt()
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
+    return "done"
