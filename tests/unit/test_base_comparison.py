@@ -110,6 +110,16 @@ def test_stored_figures_are_shown_and_not_judged_where_the_base_engine_is_gone(m
     assert any("it is not in the cache any more" in text for text in job_of(report)["warnings"])
 
 
+def test_T16_other_bytes_under_the_base_engines_key_are_not_taken_for_it(machine: FakeMachine) -> None:
+    machine.run_main(more=TIMED)
+    for receipt in (machine.folder / ".trt-cache").rglob("receipt*/engine/**/*.json"):
+        receipt.unlink()
+    machine.run(more=TIMED)
+    report = machine.run_change(level=2, more=TIMED)
+    assert details_of(report)["change"]["basis"] == "stored"
+    assert any("it is not in the cache any more" in text for text in job_of(report)["warnings"])
+
+
 def test_the_engine_of_another_runtime_version_is_not_run(machine: FakeMachine) -> None:
     machine.run_main(more=TIMED)
     machine.version = "10.13.3"

@@ -399,3 +399,25 @@ def test_the_receipt_on_disk_is_json_for_people_too(
 def _overwrite(path: Path, data: bytes) -> None:
     path.chmod(0o644)
     path.write_bytes(data)
+
+
+def test_an_entry_is_found_by_its_keys_digest_alone(cache: ContentCache, files: dict[str, Path]) -> None:
+    cache.commit(KEY, SUBJECT, files, METADATA)
+    hit = cache.stored("engine", KEY.digest)
+    assert hit is not None
+    assert hit.receipt.key == KEY
+    assert cache.stored("engine", _changed(opt=9).digest) is None
+    assert cache.stored("baseline", KEY.digest) is None
+
+
+def test_nothing_is_found_by_a_digest_where_the_store_fails_or_is_off(tmp_path: Path) -> None:
+    assert ContentCache(BrokenStore(tmp_path)).stored("engine", KEY.digest) is None
+    assert ContentCache(None).stored("engine", KEY.digest) is None
+
+
+def test_a_damaged_entry_is_not_found_by_its_digest(
+    cache: ContentCache, store: LocalStore, files: dict[str, Path]
+) -> None:
+    cache.commit(KEY, SUBJECT, files, METADATA)
+    store.put_receipt("engine", KEY.digest, b"{}", replace=True)
+    assert cache.stored("engine", KEY.digest) is None
