@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.assemble import report_from_outcomes
 from pipeline.assemble_details import details_from_outcomes
-from pipeline.base_branch import load_base
+from pipeline.base_branch import keep_baselines, load_base
 from pipeline.deliver import LOGS, deliver_engine, deliver_report
 from pipeline.errors import PublishError
 from pipeline.fan_out.matrix import batches_from_jobs, github_matrix, gitlab_pipeline
@@ -38,7 +38,8 @@ def plan_matrix(settings: Settings, cancel: threading.Event, host: str) -> int:
     with Progress(sys.stderr) as progress, open_context(settings, cancel, progress, settings.out / LOGS) as context:
         manifest, jobs, models = survey_jobs(context)
         recipes = replace(context.recipes, workshop=context.workshop.cached_only())
-        base = load_base(settings, trusted_store_from_settings(settings, cancel), manifest, jobs)
+        trusted = trusted_store_from_settings(settings, cancel)
+        base = load_base(settings, trusted, manifest, jobs)
         found = [settled_or_planned(job, models[job.model.name], recipes, base.judging(job.id)) for job in jobs]
         settled = tuple(each for each in found if isinstance(each, JobOutcome))
         batches = batches_from_jobs(
@@ -66,9 +67,10 @@ def plan_matrix(settings: Settings, cancel: threading.Event, host: str) -> int:
             exit_code=run_exit_code(settled, require_all=False),
             notes=(*((context.cache.trouble,) if context.cache.trouble else ()), *base.notes),
         )
-        deliver_report(
-            settings.out, report, details_from_outcomes(settled, report, base, recipes.workshop.gpu_time, settings)
-        )
+        details = details_from_outcomes(settled, report, base, recipes.workshop.gpu_time, settings)
+        # A branch that changes limits alone builds nothing, and still must leave what it is judged by from now on.
+        notes = keep_baselines(settings, trusted, report, manifest, jobs)
+        deliver_report(settings.out, replace(report, notes=(*report.notes, *notes)), details)
     matrix = json.dumps(HOSTS[host](batches))
     print(matrix)
     for batch in batches:

@@ -48,6 +48,7 @@ models:
     {more}
 """
 BENCHMARK = "benchmark: {}"
+PLAN = ("plan", "--matrix", "github", "--out", "engines")
 
 
 @dataclass
@@ -114,7 +115,7 @@ class FakeMachine:
     def plan_change(self, **parts: Any) -> dict[str, Any]:
         """What the cache alone settles of a pull request, on a machine without a GPU."""
         self.has_gpu = False
-        return self.run_change(command=("plan", "--matrix", "github", "--out", "engines"), **parts)
+        return self.run_change(command=PLAN, **parts)
 
     def _child(self, task: str, request: Mapping[str, Any], folder: Path, **_options: Any) -> dict[str, Any]:
         assert not list(folder.iterdir()), "a child's folder must be empty"

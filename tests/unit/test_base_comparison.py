@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline.errors import BuildError
-from tests.support.fake_gpu_machine import BENCHMARK, FakeMachine
+from tests.support.fake_gpu_machine import BENCHMARK, PLAN, FakeMachine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -227,6 +227,13 @@ def test_an_engine_that_was_never_compared_is_for_a_runner(
     machine.run_main(more=TIMED)
     machine.plan_change(level=2, more=TIMED)
     assert "its engine is cached, but comparison of digits/h200/fp16 is not cached" in capsys.readouterr().err
+
+
+def test_a_branch_that_loosens_a_limit_and_builds_nothing_leaves_the_new_one(machine: FakeMachine) -> None:
+    machine.run_main(more=ACCURACY.format(0.95))
+    machine.has_gpu = False
+    machine.run_main(more=ACCURACY.format(0.5), command=PLAN)
+    assert machine.plan_change(more=ACCURACY.format(0.5))["details"]["changed_gates"] == []
 
 
 def test_T16_a_shorter_benchmark_is_named_for_a_person_to_decide(machine: FakeMachine) -> None:
