@@ -28,8 +28,8 @@ static void *creators[] = {&creator};
 void **getPluginCreators(int *count) { *count = 1; return creators; }
 void setLoggerFinder(void *finder) { (void)finder; }
 """
-"""A library with one plugin that no model uses: the functions of ``IPluginCreator`` in the order of its methods, as C++
-lays them out (Itanium C++ ABI, virtual tables; TensorRT 8.6 API, IPluginCreator), since no header of TensorRT's is here."""
+"""A library with one plugin that no model uses, since no header of TensorRT's is here: the functions of
+``IPluginCreator`` (TensorRT 8.6 API) in the order of its methods, as C++ lays them out (Itanium C++ ABI)."""
 
 DETECTOR = """
 version: 1
