@@ -68,7 +68,7 @@ def main_inner(arguments: Sequence[str], environment: Mapping[str, str], log: Jo
         workers=getattr(options, "workers", None),
         cache_scope=getattr(options, "cache_scope", None),
         cache_required=getattr(options, "cache_required", False),
-        publish=getattr(options, "publish", False),
+        publish=getattr(options, "publish", False) or options.command == "doctor",
         publish_required=getattr(options, "publish_required", False),
         log=log,
     )

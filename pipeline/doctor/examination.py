@@ -12,6 +12,7 @@ from pipeline.devices import installed_gpus
 from pipeline.doctor.container import container_findings, surroundings
 from pipeline.doctor.finding import Finding
 from pipeline.doctor.gpus import gpu_findings
+from pipeline.doctor.host import host_findings
 from pipeline.errors import PipelineError, SettingsError
 from pipeline.machine import TOOLS, installed_runtimes, installed_tools
 from pipeline.publish.json_output import print_json
@@ -44,6 +45,7 @@ def examine(settings: Settings) -> tuple[Finding, ...]:
         *_runtimes(),
         *_gpus(),
         *_cache(settings.cache, settings.cache_scope),
+        *host_findings(settings.publishing.place if settings.publishing is not None else None),
     )
 
 

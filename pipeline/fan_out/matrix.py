@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PARTS = "trt-engines-parts"
 """The folder below which each runner leaves its engines and its report, in a folder of its own."""
+CODE_QUALITY, METRICS = "trt-engines-code-quality.json", "trt-engines-metrics.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,12 @@ def gitlab_pipeline(batches: tuple[Batch, ...]) -> dict[str, Any]:
             {"pipeline": "$PARENT_PIPELINE_ID", "job": "trt-engines-plan"},
             *({"job": name, "artifacts": True} for name in builds),
         ],
-        "script": [f"trt-engines report --from {PARTS}"],
+        "script": [
+            f"trt-engines report --from {PARTS} --format code-quality > {CODE_QUALITY}",
+            f"trt-engines report --from {PARTS} --format metrics > {METRICS}",
+            f"trt-engines report --from {PARTS} --publish",
+        ],
+        "artifacts": {"when": "always", "reports": {"codequality": CODE_QUALITY, "metrics": METRICS}},
     }
     return {"stages": ["build", "report"], **builds, "trt-engines-report": report}
 

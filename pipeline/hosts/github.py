@@ -87,6 +87,10 @@ class GitHubConversation:
         """Whose token it is, such as ``github-actions[bot]``."""
         return str(self._viewer()["login"])
 
+    def scopes(self) -> tuple[str, ...]:
+        """None: GitHub does not say what the token of a workflow may do before it does it."""
+        return ()
+
     @property
     def _comments_path(self) -> str:
         return f"{self._repository}/issues/{self._place.number}/comments"

@@ -77,6 +77,15 @@ class GitLabConversation:
         """Whose token it is, such as ``project_5_bot_4ffca233``."""
         return str(self._user().get("username"))
 
+    def scopes(self) -> tuple[str, ...]:
+        """What the token may do, such as ``api``; none where GitLab does not say."""
+        try:
+            value = self._client.call("GET", "/personal_access_tokens/self").body
+        except (Forbidden, Missing):
+            return ()
+        found = value.get("scopes") if isinstance(value, dict) else None
+        return tuple(str(scope) for scope in found) if isinstance(found, list) else ()
+
     def _permitted(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """To a token without the right to see it, a project is not there."""
         try:

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from pipeline import errors, settings
-from pipeline.action import step
+from pipeline.action import inputs, step
 from pipeline.cli import main
 from pipeline.errors import PipelineError
+from pipeline.hosts import place
 from pipeline.manifest.load import load_manifest
 
 ROOT = Path(__file__).parents[2]
@@ -112,7 +113,7 @@ def test_exit_codes_in_the_help_are_those_of_the_errors(capsys: pytest.CaptureFi
 
 
 def test_environment_variables_in_the_docs_are_those_that_are_read() -> None:
-    code = Path(settings.__file__).read_text() + Path(step.__file__).read_text()
+    code = "".join(Path(str(module.__file__)).read_text() for module in (settings, step, inputs, place))
     read = set(re.findall(r'"((?:TRT_ENGINE|GITHUB)_\w+)"', code))
     told = {name for page in PAGES for name in re.findall(r"\b(?:TRT_ENGINE|GITHUB)_[A-Z_]+\b", page.read_text())}
     assert told == read

@@ -77,12 +77,14 @@ def calls(project: Path) -> list[str]:
 
 def test_a_pipeline_builds_on_the_runners_of_each_target_and_the_next_one_builds_nothing(project: Path) -> None:
     told = run_pipeline(project)
-    plan, *builds, report = calls(project)
+    plan, *builds, quality, metrics, report = calls(project)
     assert plan == "plan --matrix gitlab --out trt-engines-parts/plan"
-    assert report == "report --from trt-engines-parts"
+    assert quality == "report --from trt-engines-parts --format code-quality"
+    assert metrics == "report --from trt-engines-parts --format metrics"
+    assert report == "report --from trt-engines-parts --publish"
     assert sorted(call.rsplit("/", 1)[1] for call in builds) == ["cpu", "gpu-l4"]
     assert "passed: 3 jobs, 3 built" in told
     assert "passed: 6 jobs, 6 built" in told
     assert "passed: 9 jobs, 9 built" in told
     run_pipeline(project)
-    assert calls(project) == [plan, report]
+    assert calls(project) == [plan, quality, metrics, report]

@@ -34,6 +34,7 @@ _PARAMETERS: dict[str, dict[str, set[str]]] = {
     rf"PUT {_MERGE_REQUEST}/notes/\d+": {"query": set(), "body": {"body"}},
     rf"DELETE {_MERGE_REQUEST}/notes/\d+": {"query": set(), "body": set()},
     r"GET /api/v4/user": {"query": set(), "body": set()},
+    r"GET /api/v4/personal_access_tokens/self": {"query": set(), "body": set()},
 }
 
 _TIME = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"}
@@ -92,6 +93,11 @@ _ANSWERS: dict[tuple[str, int], Any] = {
     (rf"POST {_MERGE_REQUEST}/notes", 201): _NOTE,
     (rf"PUT {_MERGE_REQUEST}/notes/\d+", 200): _NOTE,
     (r"GET /api/v4/user", 200): _AUTHOR,
+    (r"GET /api/v4/personal_access_tokens/self", 200): {
+        "type": "object",
+        "required": ["id", "name", "scopes", "user_id", "active"],
+        "properties": {"scopes": {"type": "array", "items": {"type": "string"}}},
+    },
 }
 
 
@@ -135,10 +141,16 @@ class FakeGitLab(FakeHost):
             return Reply(401, {"message": "401 Unauthorized"})
         if path == "/api/v4/user":
             return Reply(200, self._author(OWN))
+        if path.endswith("/personal_access_tokens/self"):
+            scopes = ["api"] if self.may_write else ["read_api"]
+            return Reply(200, {"id": 4, "name": "ci", "scopes": scopes, "user_id": OWN, "active": True})
         if path == _MERGE_REQUEST:
             return Reply(200, {"id": 2, "iid": 11, "project_id": 5, "state": self.state, "sha": self.head})
         if path == f"{_MERGE_REQUEST}/notes" and method == "GET":
             return self._page(int(query.get("per_page", "20")), int(query.get("page", "1")))
+        return self._written(method, path, body)
+
+    def _written(self, method: str, path: str, body: Any) -> Reply:
         if not self.may_write:
             return Reply(
                 403, {"error": "insufficient_scope", "error_description": "The request requires higher privileges."}
