@@ -63,7 +63,7 @@ def _published(options: argparse.Namespace, environment: Mapping[str, str], part
     publishing = publishing_from_mapping(environment, required=options.publish_required)
     if publishing.summary is not None:
         try:
-            write_step_summary(publishing.summary, merged(parts.reports))
+            write_step_summary(publishing.summary, merged(parts.reports), parts.details)
         except PublishError as error:
             print(f"warning: {error}", file=sys.stderr)
     return publish_parts(publishing, lambda: parts, Patience())

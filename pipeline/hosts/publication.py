@@ -59,7 +59,8 @@ def comment_body(parts: Parts, place: Place, sticky: Sticky, limit_bytes: int) -
     link = f"[The run with its full report]({place.run_url}), of" if place.run_url else "Of"
     last = f"{link} commit `{place.commit}`."
     room_bytes = limit_bytes - len(f"{first}\n\n\n{last}\n".encode())
-    return f"{first}\n{markdown_from_report(merged(parts.reports), room_bytes)}\n{last}\n"
+    text = markdown_from_report(merged(parts.reports), room_bytes, details=parts.details)
+    return f"{first}\n{text}\n{last}\n"
 
 
 def _conversation(place: Place, patience: Patience) -> Conversation:

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from pipeline.hosts.place import HostKind, Place, place_from_environment
 from pipeline.hosts.publication import comment_body
 from pipeline.hosts.sticky import Sticky
+from pipeline.publish.parts import Parts
+from tests.support.details import hostile_details
 from tests.support.fake_github import HEAD, STRANGER, FakeGitHub
 from tests.support.hostile import HOSTILE_TEXTS
 from tests.support.publications import MANIFEST, github_environment, github_place, parts_of, publish
@@ -35,7 +37,9 @@ def body_of(text: str) -> str:
         fork=True,
         token=None,
     )
-    return comment_body(parts_of(hostile_report(text)), place, Sticky(text), 65_536)
+    report = hostile_report(text)
+    parts = Parts((report,), hostile_details(text, report.jobs[0].id), {})
+    return comment_body(parts, place, Sticky(text), 65_536)
 
 
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)

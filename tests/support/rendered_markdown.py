@@ -7,10 +7,15 @@ import re
 from markdown_it import MarkdownIt
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+_SUMMARIES = (
+    r"The (decisive line|\d+ decisive lines)( of <code>[^<>]*</code>)?",
+    "Layers by precision",
+    "The layers that changed most",
+    "The last runs, and now",
+    "Do one job again",
+)
 _OWN_HTML = re.compile(
-    r"<br>|</details>\n?"
-    r"|<details><summary>(The (decisive line|\d+ decisive lines)( of <code>[^<>]*</code>)?|Layers by precision)"
-    r"</summary>\n?"
+    rf"<br>|</details>\n?|<details><summary>({'|'.join(_SUMMARIES)})</summary>\n?"
     r"|<!-- tensorrt-engine-action manifest=[0-9a-f]{16} commit=[0-9a-f]* -->\n?"
 )
 
