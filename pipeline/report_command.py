@@ -58,7 +58,7 @@ def run_report(options: argparse.Namespace, environment: Mapping[str, str]) -> i
 
 def _published(options: argparse.Namespace, environment: Mapping[str, str], parts: Parts) -> int:
     from pipeline.hosts.patience import Patience
-    from pipeline.hosts.publishing import publish_parts
+    from pipeline.hosts.publishing import publish_parts, say
 
     publishing = publishing_from_mapping(environment, required=options.publish_required)
     if publishing.summary is not None:
@@ -66,7 +66,7 @@ def _published(options: argparse.Namespace, environment: Mapping[str, str], part
             write_step_summary(publishing.summary, merged(parts.reports), parts.details)
         except PublishError as error:
             print(f"warning: {error}", file=sys.stderr)
-    return publish_parts(publishing, lambda: parts, Patience())
+    return publish_parts(publishing, lambda: parts, Patience(say=say))
 
 
 def _write(text: str) -> None:

@@ -23,6 +23,7 @@ BUDGET_S = 180.0
 """What all requests of one publication may take together, waits included."""
 _UNTOLD_WAIT_S = 60.0
 _BETWEEN_WRITES_S = 1.0
+_TOLD_WAIT_S = 5.0
 _LIMITED = ("rate limit", "abuse detection", "too many requests", "retry later")
 _RESETS = ("x-ratelimit-reset", "ratelimit-reset")
 _REMAINING = ("x-ratelimit-remaining", "ratelimit-remaining")
@@ -57,7 +58,10 @@ def limit_wait_s(
 
 
 class Patience:
-    """The time budget of one publication. ``sleep`` may end early by returning true, which gives up."""
+    """The time budget of one publication. ``sleep`` may end early by returning true, which gives up.
+
+    ``say`` is told of each wait that a reader of the log would wonder about.
+    """
 
     def __init__(
         self,
@@ -65,9 +69,11 @@ class Patience:
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         self._clock = clock
         self._sleep = sleep
+        self._say = say
         self._ends_s = clock() + budget_s
         self._written_s = -math.inf
 
@@ -82,6 +88,8 @@ class Patience:
             raise OutOfTime(
                 f"{reason}, to be repeated in {duration_text(wait_s)}, and {duration_text(self.left_s)} are left for it"
             )
+        if self._say is not None and wait_s >= _TOLD_WAIT_S:
+            self._say(f"{reason}: waiting for {duration_text(wait_s)}")
         if self._sleep(wait_s):
             raise OutOfTime("the run was cancelled")
 

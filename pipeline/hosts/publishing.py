@@ -54,7 +54,7 @@ def publish_run(settings: Settings, cancel: threading.Event, report: Report, det
     place = settings.publishing.place
     own = Parts((report,), details, {})
     read = _stored_parts(settings, cancel, place, own) if place is not None and place.commit else None
-    return publish_parts(settings.publishing, read or (lambda: own), Patience(sleep=cancel.wait))
+    return publish_parts(settings.publishing, read or (lambda: own), Patience(sleep=cancel.wait, say=say))
 
 
 def publish_parts(publishing: Publishing, read: Callable[[], Parts], patience: Patience) -> int:
@@ -74,6 +74,11 @@ def publish_parts(publishing: Publishing, read: Callable[[], Parts], patience: P
     return 0
 
 
+def say(text: str) -> None:
+    """Tell the job's log what is waited for."""
+    print(one_line(text, 500), file=sys.stderr, flush=True)
+
+
 def manifest_name(manifest: str) -> str:
     """The manifest's path as a repository has it, however the command line put it."""
     path = manifest
@@ -86,7 +91,8 @@ def _stored_parts(settings: Settings, cancel: threading.Event, place: Place, own
     """Store the part, and say how to read all of them; ``None`` where there is no cache, or it fails."""
     from pipeline.run import store_from_settings
 
-    store = store_from_settings(settings, cancel)
+    # Past any folder in front of the bucket, whose copy of a part that was replaced meanwhile would be an old one.
+    store = store_from_settings(settings, cancel, upkeep=True)
     if store is None:
         return None
     whole = Whole(project=place.project, manifest=manifest_name(own.reports[0].manifest), commit=place.commit)

@@ -95,6 +95,15 @@ def test_a_wait_that_the_budget_cannot_bear_is_not_begun() -> None:
     assert clock.slept == []
 
 
+def test_a_wait_is_told_before_it_begins_and_a_short_one_is_not() -> None:
+    clock = Clock()
+    told: list[tuple[str, int]] = []
+    patience = Patience(100.0, clock=clock, sleep=clock.sleep, say=lambda text: told.append((text, len(clock.slept))))
+    patience.wait(1.0, "pause")
+    patience.wait(60.0, "limited")
+    assert told == [("limited: waiting for 60.0 s", 1)]
+
+
 def test_a_cancelled_run_waits_no_longer() -> None:
     patience = Patience(100.0, clock=Clock(), sleep=lambda _wait_s: True)
     with pytest.raises(OutOfTime, match="the run was cancelled"):
