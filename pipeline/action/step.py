@@ -16,6 +16,8 @@ from pipeline.hosts.job_log import job_log_from_environment
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pipeline.hosts.job_log import JobLog
+
 _INPUT_COMMANDS = ("run", "plan", "report", "validate", "doctor")
 """What the input ``command`` may be. ``cache prune`` removes entries, so it is no step of a workflow."""
 
@@ -25,6 +27,21 @@ def run_step(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
     In the image (``TRT_ENGINE_HAND_OVER``), what root wrote in the workspace is handed to its owner, whatever the end.
     """
+    log = job_log_from_environment(environment)
+    with log.guarded():
+        try:
+            return _run(arguments, environment, log)
+        finally:
+            if environment.get("TRT_ENGINE_HAND_OVER") == "true" and os.geteuid() == 0:
+                _hand_over(_workspace(environment))
+
+
+def input_options() -> dict[str, dict[str, bool]]:
+    """Command -> its options that may be inputs, without dashes -> whether the option takes a value."""
+    return {command: command_options(command) for command in _INPUT_COMMANDS}
+
+
+def _run(arguments: Sequence[str], environment: Mapping[str, str], log: JobLog) -> int:
     if not arguments:
         try:
             arguments = arguments_from_inputs(environment, input_options()) or ()
@@ -32,18 +49,7 @@ def run_step(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         except SettingsError as error:
             print(f"error: {error}", file=sys.stderr)
             return error.exit_code
-    log = job_log_from_environment(environment)
-    try:
-        with log.guarded():
-            return main(arguments, environment, log)
-    finally:
-        if environment.get("TRT_ENGINE_HAND_OVER") == "true" and os.geteuid() == 0:
-            _hand_over(_workspace(environment))
-
-
-def input_options() -> dict[str, dict[str, bool]]:
-    """Command -> its options that may be inputs, without dashes -> whether the option takes a value."""
-    return {command: command_options(command) for command in _INPUT_COMMANDS}
+    return main(arguments, environment, log)
 
 
 def _workspace(environment: Mapping[str, str]) -> Path:

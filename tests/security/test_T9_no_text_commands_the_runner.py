@@ -63,6 +63,12 @@ def test_the_runner_is_told_to_listen_again_at_the_end_also_after_an_error(capfd
     assert lines[-1] == f"::{word}::"
 
 
+def test_a_wrong_input_is_told_without_commanding_anything(capfd: pytest.CaptureFixture[str]) -> None:
+    for command in COMMANDS:
+        assert run_step([], {"GITHUB_ACTIONS": "true", "INPUT_COMMAND": command}) == 2
+        assert list(obeyed(capfd.readouterr().err)) == []
+
+
 def test_each_run_stops_commands_by_another_word(capfd: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         run_step(["report", "--from", "/nowhere"], {"GITHUB_ACTIONS": "true"})
