@@ -18,6 +18,20 @@ LAST_WEAK = 10
 """The last major version that builds weakly typed networks, and has calibrators."""
 
 
+def new_logger(trt: Any, log: BuilderLog) -> Any:
+    """A logger of TensorRT that writes into ``log``."""
+
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity != trt.ILogger.VERBOSE:
+                log.take(severity.name, message)
+
+    return Logger()
+
+
 class NativeTensorRT:
     """The objects that one child needs. The GPU is asked for first: without one, TensorRT 8.6 dies of a signal."""
 
@@ -27,17 +41,8 @@ class NativeTensorRT:
 
         self.trt: Any = trt
         self.major = int(trt.__version__.split(".")[0])
-        self.log = log = BuilderLog()
-
-        class Logger(trt.ILogger):  # type: ignore[misc]
-            def __init__(self) -> None:
-                trt.ILogger.__init__(self)
-
-            def log(self, severity: Any, message: str) -> None:
-                if severity != trt.ILogger.VERBOSE:
-                    log.take(severity.name, message)
-
-        self.logger = Logger()
+        self.log = BuilderLog()
+        self.logger = new_logger(trt, self.log)
         self.builder = self._new_builder()
         self.network: Any = None
 

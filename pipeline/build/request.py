@@ -75,6 +75,8 @@ class BuildOutcome:
     warnings: tuple[str, ...]
     tactics: str | None = None
     """The file with the timing cache that the engine was built from, where it was to be kept."""
+    weights: str | None = None
+    """The file with the digests of the weights of a refittable engine (``pipeline.build.refit_weights``)."""
 
 
 def request_to_json(request: BuildRequest) -> dict[str, Any]:
@@ -158,6 +160,7 @@ def outcome_to_json(outcome: BuildOutcome) -> dict[str, Any]:
         "header": outcome.header.to_json(),
         "warnings": list(outcome.warnings),
         "tactics": outcome.tactics,
+        "weights": outcome.weights,
     }
 
 
@@ -177,6 +180,7 @@ def outcome_from_json(data: Mapping[str, Any]) -> BuildOutcome:
         header=PlanHeader.from_json(_typed(data, "header", dict)),
         warnings=_texts(data, "warnings"),
         tactics=None if data.get("tactics") is None else _typed(data, "tactics", str),
+        weights=None if data.get("weights") is None else _typed(data, "weights", str),
     )
 
 

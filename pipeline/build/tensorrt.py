@@ -20,6 +20,7 @@ from pipeline.build.network import (
 )
 from pipeline.build.parser_operators import operators_from_parser
 from pipeline.build.progress_monitor import told_progress
+from pipeline.build.refit_weights import write_weights
 from pipeline.build.request import BuildOutcome
 from pipeline.build.table_calibrator import table_calibrator
 from pipeline.build.tensorrt_settings import ask_for_precision, configure
@@ -85,6 +86,7 @@ def build_engine(request: BuildRequest, folder: Path) -> BuildOutcome:
         header=header,
         warnings=native.log.warnings,
         tactics=tactics if request.keep_tactics else None,
+        weights=write_weights(request.model, folder) if request.refit else None,
     )
 
 

@@ -16,6 +16,7 @@ TASKS: Mapping[str, str] = MappingProxyType(
         "calibrate-native": "pipeline.build.native_calibration:calibrate_native",
         "prepare": "pipeline.prepare.precision:prepare_model",
         "build": "pipeline.build.worker:build_engine",
+        "refit": "pipeline.build.refit:refit_engine",
         "verify": "pipeline.verify.compare:verify_model",
         "verify-engine": "pipeline.engine.check:verify_engine",
         "inspect-engine": "pipeline.inspection.engine:inspect_engine",

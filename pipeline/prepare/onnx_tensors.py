@@ -96,6 +96,11 @@ def load_external(tensor: TensorProto, folder: Path) -> None:
     del tensor.external_data[:]
 
 
+def tensor_pieces(tensor: TensorProto, folder: Path) -> Iterator[bytes]:
+    """The bytes of an external tensor in pieces of bounded size. Raises ``TensorError`` and ``OSError``."""
+    return _file_pieces(external_data(tensor, folder))
+
+
 def check_inline_data(tensor: TensorProto) -> None:
     """Raise ``TensorError`` unless a tensor inside the model holds just as many values as its dimensions say."""
     from onnx.helper import tensor_dtype_to_field

@@ -54,9 +54,10 @@ USED = {
     "Runtime": ("deserialize_cuda_engine", "engine_host_code_allowed"),
     "ICudaEngine": ("num_io_tensors", "get_tensor_name", "get_tensor_mode", "get_tensor_dtype",
                     "get_tensor_profile_shape", "num_optimization_profiles", "create_execution_context",
-                    "create_engine_inspector"),
+                    "create_engine_inspector", "refittable", "serialize"),
     "IExecutionContext": ("set_input_shape", "get_tensor_shape", "set_tensor_address", "execute_async_v3",
                           "set_optimization_profile_async", "active_optimization_profile", "profiler"),
+    "Refitter": ("get_all_weights", "get_missing_weights", "set_named_weights", "refit_cuda_engine"),
     "EngineInspector": ("get_engine_information", "execution_context"),
 }  # fmt: skip
 """Attributes of objects that the source uses whatever the version."""
@@ -114,3 +115,11 @@ def test_the_manifests_words_name_members_of_some_version(kind: str, words: dict
 
 def test_calibrators_and_weak_typing_end_with_version_10() -> None:
     assert [version for version in ALL if "IInt8EntropyCalibrator2" in SURFACES[version]["classes"]] == list(ALL[:3])
+
+
+def test_the_parsers_refitter_and_serialization_flags_came_with_version_10() -> None:
+    later = list(ALL[1:])
+    refitters = [version for version in ALL if has(version, "OnnxParserRefitter", "refit_from_file")]
+    configs = [version for version in ALL if has(version, "ICudaEngine", "serialize_with_config")]
+    assert refitters == configs == later
+    assert [version for version in ALL if has(version, "SerializationFlag", "EXCLUDE_WEIGHTS")] == later

@@ -1,0 +1,190 @@
+"""Gives an engine that was built refittable the weights of a retrained model. Runs in a child process, on device 0.
+
+TensorRT 8.6 takes weights by name; from 10.0 on its ONNX parser's refitter reads them from the model and works out
+those that the parser had worked out. Either way the engine is used only where every weight that changed reached it:
+TensorRT folds some weights into others, or into the choice of a kernel, and such an engine would keep the old ones.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.build.builder_log import BuilderLog
+from pipeline.build.native import new_logger
+from pipeline.build.network import ENGINE_FILE, checked_header
+from pipeline.build.refit_weights import weight_in_type, weights_from_model, weights_record
+from pipeline.build.request import request_from_json
+from pipeline.build.timing_cache import TACTICS_FILE
+from pipeline.cuda import require_gpu
+from pipeline.errors import BuildError
+from pipeline.prepare.onnx_model import load_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pipeline.build.refit_weights import RefitWeights
+    from pipeline.build.request import BuildRequest
+
+_PRODUCT = "TensorRT"
+_PARSER_REFITTER_SINCE = 10
+_SHOWN = 3
+
+
+class RefitRefused(BuildError):  # noqa: N818 - named after the finding
+    """The engine cannot be given these weights; it has to be built."""
+
+
+def refit_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Task ``refit``: the engine ``request["engine"]`` with the weights of the prepared model of ``request["build"]``.
+
+    Request: ``build`` (a ``BuildRequest`` as JSON), ``engine`` and ``weights`` (files of the engine to start from),
+    ``tactics`` (the file that was kept with it, or null), ``outcome`` (what its build answered). Returns that outcome
+    with what the refit changed of it, and ``refit``: ``seconds`` by step and ``weights``, how many were given.
+
+    Raises ``RefitRefused`` with the reason where the engine has to be built, ``DeviceError`` without a GPU.
+    """
+    asked = request_from_json(request["build"])
+    log = BuilderLog()
+    model = load_model(asked.model)
+    changed = _changed_weights(weights_record(model), Path(request["weights"]))
+    weights = weights_from_model(model)
+    read_s = log.elapsed_s
+    require_gpu()
+    import tensorrt as trt
+
+    logger = new_logger(trt, log)
+    trt.init_libnvinfer_plugins(logger, "")
+    for path in asked.plugins:
+        trt.get_plugin_registry().load_library(str(path))
+    started_s = log.elapsed_s
+    runtime = trt.Runtime(logger)
+    engine = runtime.deserialize_cuda_engine(Path(request["engine"]).read_bytes())
+    if engine is None or not engine.refittable:
+        raise RefitRefused("the engine to start from cannot be refitted", why=log.diagnosis().why)
+    loaded_s = log.elapsed_s
+    refitter = trt.Refitter(engine, logger)
+    names = _refittable_names(trt, refitter, weights, changed)
+    arrays = _give_weights(trt, refitter, logger, asked, (names, weights))
+    if not refitter.refit_cuda_engine():
+        raise RefitRefused("TensorRT did not take the weights", why=log.diagnosis().why)
+    del arrays
+    refitted_s = log.elapsed_s
+    plan = _serialized(trt, engine)
+    if plan is None or plan.nbytes == 0:
+        raise RefitRefused("TensorRT could not write the refitted engine", why=log.diagnosis().why)
+    header = checked_header(_PRODUCT, memoryview(plan), asked, trt.__version__)
+    (folder / ENGINE_FILE).write_bytes(memoryview(plan))
+    seconds = {
+        "model": read_s,
+        "start": started_s - read_s,
+        "load": loaded_s - started_s,
+        "refit": refitted_s - loaded_s,
+        "write": log.elapsed_s - refitted_s,
+    }
+    return {
+        **request["outcome"],
+        "engine": ENGINE_FILE,
+        "size_bytes": plan.nbytes,
+        "build_s": round(log.elapsed_s, 3),
+        "header": header.to_json(),
+        "warnings": list(log.warnings),
+        "tactics": _kept(request["tactics"], folder),
+        "weights": None,
+        "refit": {
+            "seconds": {step: round(took, 3) for step, took in seconds.items()},
+            "weights": len(names),
+            "changed": len(changed),
+        },
+    }
+
+
+def _changed_weights(now: Mapping[str, Any], before: Path) -> tuple[str, ...]:
+    """The stored tensors with other values than the engine was built with. Raises ``RefitRefused``."""
+    known = json.loads(before.read_text(encoding="utf-8"))
+    if now["structure"] != known["structure"]:
+        raise RefitRefused(
+            "the prepared model has another structure", why="its weights lead to other casts, scales or layers"
+        )
+    return tuple(name for name, digest in now["tensors"].items() if known["tensors"].get(name) != digest)
+
+
+def _refittable_names(trt: Any, refitter: Any, weights: RefitWeights, changed: Iterable[str]) -> tuple[str, ...]:
+    """The engine's weights by name. Raises ``RefitRefused`` where one that ``changed`` is not among them."""
+    names = tuple(refitter.get_all_weights())
+    worked_out = weights.folded if _reads_models(trt) else frozenset()
+    stuck = [
+        name for name in changed if name not in worked_out and weights.carriers.get(name, frozenset()).isdisjoint(names)
+    ]
+    if stuck:
+        raise RefitRefused(
+            "TensorRT cannot replace every weight that changed",
+            why=f"it folded {_listed(stuck)} into other weights, or fixed it in the engine",
+        )
+    return names
+
+
+def _give_weights(
+    trt: Any, refitter: Any, logger: Any, asked: BuildRequest, wanted: tuple[tuple[str, ...], RefitWeights]
+) -> list[Any]:
+    """Hand every weight over; what is returned must live until the refit. Raises ``RefitRefused``."""
+    kept_alive: list[Any] = []
+    if _reads_models(trt):
+        parser = trt.OnnxParserRefitter(refitter, logger)
+        kept_alive.append(parser)
+        if not parser.refit_from_file(str(asked.model.absolute())):
+            told = [parser.get_error(index).desc() for index in range(parser.num_errors)]
+            raise RefitRefused("the ONNX parser's refitter refuses the model", why="; ".join(told))
+    else:
+        kept_alive += _named_weights_given(trt, refitter, *wanted)
+    missing = tuple(refitter.get_missing_weights())
+    if missing:
+        raise RefitRefused("TensorRT asks for weights that the model does not hold", why=_listed(missing))
+    return kept_alive
+
+
+def _named_weights_given(trt: Any, refitter: Any, names: tuple[str, ...], weights: RefitWeights) -> list[Any]:
+    unknown = [name for name in names if name not in weights.values]
+    if unknown:
+        raise RefitRefused("TensorRT asks for weights that its parser made", why=f"the model has no {_listed(unknown)}")
+    kept_alive: list[Any] = []
+    for name in names:
+        try:
+            values = weight_in_type(weights.values[name])
+        except ValueError as error:
+            raise RefitRefused(f"the weight {name!r} cannot be given to TensorRT", why=str(error)) from error
+        if not refitter.set_named_weights(name, trt.Weights(values)):
+            raise RefitRefused(f"TensorRT does not take the weight {name!r}", why=f"{values.dtype} {values.shape}")
+        kept_alive.append(values)
+    return kept_alive
+
+
+def _reads_models(trt: Any) -> bool:
+    return int(trt.__version__.split(".")[0]) >= _PARSER_REFITTER_SINCE
+
+
+def _serialized(trt: Any, engine: Any) -> Any:
+    """The engine with its weights, refittable again."""
+    flags = getattr(trt, "SerializationFlag", None)
+    if flags is None:
+        return engine.serialize()
+    config = engine.create_serialization_config()
+    config.clear_flag(flags.EXCLUDE_WEIGHTS)
+    if hasattr(flags, "INCLUDE_REFIT"):
+        config.set_flag(flags.INCLUDE_REFIT)
+    return engine.serialize_with_config(config)
+
+
+def _kept(tactics: str | None, folder: Path) -> str | None:
+    if tactics is None:
+        return None
+    shutil.copyfile(tactics, folder / TACTICS_FILE)
+    return TACTICS_FILE
+
+
+def _listed(names: Iterable[str]) -> str:
+    every = list(names)
+    more = f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
+    return ", ".join(map(repr, every[:_SHOWN])) + more

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from pipeline.build.refit import refit_engine
+from pipeline.build.refit_weights import write_weights
+from pipeline.build.request import BuildRequest, request_to_json
+from pipeline.errors import BuildError
+from pipeline.precision import Precision
+from tests.support.models import convolution_model, graph_model, linear_model, saved
+from tests.support.refit_tensorrt import FakeTensorRT, plan, weights_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from onnx import ModelProto
+
+
+def values_of(model: ModelProto) -> dict[str, Any]:
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+
+
+def request(
+    folder: Path, before: ModelProto, after: ModelProto, engine: bytes, version: str = "8.6.0"
+) -> dict[str, Any]:
+    """What the task is asked where an engine was built of ``before``, and ``after`` is the retrained model."""
+    old, new, start = saved(before, folder / "old.onnx"), saved(after, folder / "new.onnx"), folder / "start"
+    start.mkdir()
+    (start / "engine.plan").write_bytes(engine)
+    write_weights(old, start)
+    build = BuildRequest(runtime="tensorrt", model=new, compute_capability=(9, 0), precision=Precision.FP16, refit=True)
+    outcome = {"engine": "engine.plan", "runtime_version": version, "weights": "weights.json", "inputs": [1]}
+    return {
+        "build": request_to_json(build),
+        "engine": str(start / "engine.plan"),
+        "weights": str(start / "weights.json"),
+        "tactics": None,
+        "outcome": outcome,
+    }
+
+
+def refit(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, trt: FakeTensorRT, before: ModelProto, after: ModelProto
+) -> dict[str, Any]:
+    trt.install(monkeypatch)
+    asked = request(folder, before, after, plan(values_of(before), trt.version), trt.version)
+    out = folder / "out"
+    out.mkdir()
+    return refit_engine(asked, out)
+
+
+@pytest.mark.parametrize("version", ["8.6.0", "10.16.1.11", "11.4.0.106"])
+def test_the_engine_holds_the_new_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str) -> None:
+    after = convolution_model(seed=1)
+    outcome = refit(monkeypatch, tmp_path, FakeTensorRT(version), convolution_model(seed=0), after)
+    held = weights_of((tmp_path / "out" / outcome["engine"]).read_bytes())
+    assert held == {name: values.ravel().tolist() for name, values in values_of(after).items()}
+
+
+def test_the_outcome_is_that_of_the_build_with_what_the_refit_changed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    outcome = refit(monkeypatch, tmp_path, FakeTensorRT(), linear_model(), linear_model(np.ones((4, 3), np.float32)))
+    assert outcome["inputs"] == [1]
+    assert outcome["size_bytes"] == (tmp_path / "out" / outcome["engine"]).stat().st_size
+    assert outcome["refit"]["weights"] == outcome["refit"]["changed"] == 1
+    assert set(outcome["refit"]["seconds"]) == {"model", "start", "load", "refit", "write"}
+
+
+def test_tactics_that_were_kept_stay_with_the_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    FakeTensorRT().install(monkeypatch)
+    model = linear_model()
+    asked = request(tmp_path, model, model, plan(values_of(model)))
+    (tmp_path / "kept").write_text("tactics")
+    (tmp_path / "out").mkdir()
+    outcome = refit_engine(asked | {"tactics": str(tmp_path / "kept")}, tmp_path / "out")
+    assert (tmp_path / "out" / outcome["tactics"]).read_text() == "tactics"
+
+
+def test_weights_have_the_types_of_tensorrt_8_6(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def model(first: float) -> ModelProto:
+        return graph_model(
+            [helper.make_node("Gather", ["table", "rows"], ["scores"])],
+            [("image", TensorProto.FLOAT, [1])],
+            [("scores", TensorProto.DOUBLE, None)],
+            {"table": np.array([[first, 2.0]], np.float64), "rows": np.array([0], np.int64)},
+        )
+
+    trt = FakeTensorRT()
+    refit(monkeypatch, tmp_path, trt, model(1), model(3))
+    assert trt.given == {"table": np.dtype("float32"), "rows": np.dtype("int32")}
+
+
+def test_a_weight_that_its_parser_transposed_is_given_transposed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def model(fill: float) -> ModelProto:
+        weights = np.arange(6, dtype=np.float32).reshape(2, 3) * np.float32(fill)
+        return graph_model(
+            [
+                helper.make_node("Transpose", ["w"], ["w_t"], perm=[1, 0]),
+                helper.make_node("MatMul", ["x", "w_t"], ["y"]),
+            ],
+            [("x", TensorProto.FLOAT, [1, 3])],
+            [("y", TensorProto.FLOAT, [1, 2])],
+            {"w": weights},
+        )
+
+    FakeTensorRT().install(monkeypatch)
+    asked = request(tmp_path, model(1), model(2), plan({"w_t": np.zeros((3, 2))}))
+    (tmp_path / "out").mkdir()
+    outcome = refit_engine(asked, tmp_path / "out")
+    assert weights_of((tmp_path / "out" / outcome["engine"]).read_bytes()) == {"w_t": [0, 6, 2, 8, 4, 10]}
+
+
+def batch_norm_model(scale: float) -> ModelProto:
+    names = ("scale", "shift", "mean", "variance")
+    return graph_model(
+        [helper.make_node("BatchNormalization", ["x", *names], ["y"], name="norm")],
+        [("x", TensorProto.FLOAT, [1, 2, 4, 4])],
+        [("y", TensorProto.FLOAT, [1, 2, 4, 4])],
+        {name: np.full(2, scale, np.float32) for name in names},
+    )
+
+
+def test_a_folded_batch_normalization_is_left_to_the_parser_from_10_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trt = FakeTensorRT("10.16.1.11")
+    trt.install(monkeypatch)
+    asked = request(tmp_path, batch_norm_model(1), batch_norm_model(2), plan({"norm_scale": [1]}, trt.version))
+    (tmp_path / "out").mkdir()
+    assert refit_engine(asked, tmp_path / "out")["refit"]["changed"] == 4
+
+
+def test_a_refitted_engine_is_written_with_its_weights_and_refittable_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trt = FakeTensorRT("10.16.1.11")
+    refit(monkeypatch, tmp_path, trt, linear_model(), linear_model())
+    assert trt.flags == ["-EXCLUDE_WEIGHTS", "+INCLUDE_REFIT"]
+
+
+@pytest.mark.parametrize(
+    ("trt", "reason"),
+    [
+        (FakeTensorRT(fails="load"), "cannot be refitted"),
+        (FakeTensorRT(fails="refit"), "did not take the weights"),
+        (FakeTensorRT(fails="serialize"), "could not write"),
+        (FakeTensorRT(refused=frozenset({"weights"})), "does not take the weight 'weights': float32"),
+        (FakeTensorRT(missing=("scale",)), "asks for weights that the model does not hold: 'scale'"),
+        (FakeTensorRT("10.16.1.11", fails="parser"), "the model is not the one that the engine was built of"),
+    ],
+)
+def test_what_tensorrt_refuses_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trt: FakeTensorRT, reason: str
+) -> None:
+    with pytest.raises(BuildError, match=reason):
+        refit(monkeypatch, tmp_path, trt, linear_model(), linear_model(np.ones((4, 3), np.float32)))
+    assert not list((tmp_path / "out").iterdir())
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, folder: Path, models: tuple[ModelProto, ModelProto], engine: bytes) -> str:
+    FakeTensorRT().install(monkeypatch)
+    (folder / "out").mkdir()
+    with pytest.raises(BuildError) as raised:
+        refit_engine(request(folder, *models, engine), folder / "out")
+    return str(raised.value)
+
+
+def test_a_changed_weight_that_tensorrt_folded_is_never_left_old(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    models = convolution_model(seed=0), convolution_model(seed=1)
+    kept = {name: values for name, values in values_of(models[0]).items() if name != "b1"}
+    told = refused(monkeypatch, tmp_path, models, plan(kept))
+    assert "it folded 'b1' into other weights, or fixed it in the engine" in told
+
+
+def test_a_weight_that_no_name_reaches_may_stay_where_it_did_not_change(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before, after = convolution_model(seed=0), convolution_model(seed=0)
+    after.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.ones((4, 1, 3, 3), np.float32), "w0"))
+    FakeTensorRT().install(monkeypatch)
+    kept = {name: values for name, values in values_of(before).items() if name != "b1"}
+    (tmp_path / "out").mkdir()
+    outcome = refit_engine(request(tmp_path, before, after, plan(kept)), tmp_path / "out")
+    assert outcome["refit"]["changed"] == 1
+
+
+def test_a_folded_batch_normalization_is_built_again_with_8_6(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    models = batch_norm_model(1), batch_norm_model(2)
+    assert "it folded 'mean', 'scale', 'shift' and 1 more" in refused(monkeypatch, tmp_path, models, plan({}))
+
+
+def test_a_weight_that_the_parser_made_cannot_be_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    model = linear_model()
+    told = refused(monkeypatch, tmp_path, (model, model), plan({"weights": [1], "made": [1]}))
+    assert "the model has no 'made'" in told
+
+
+def test_another_structure_is_refused_before_tensorrt_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    models = linear_model(), linear_model(np.ones((5, 3), np.float32))
+    assert "the prepared model has another structure" in refused(monkeypatch, tmp_path, models, b"")
+
+
+def test_an_engine_that_was_built_without_refit_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    model = linear_model()
+    told = refused(monkeypatch, tmp_path, (model, model), plan(values_of(model), refittable=False))
+    assert "cannot be refitted" in told

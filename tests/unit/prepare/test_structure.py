@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from pipeline.prepare.onnx_model import read_model
+from pipeline.prepare.structure import SMALL_ELEMENTS, model_digests, structure_digest, weight_digests
+from tests.support.models import convolution_model, graph_model, linear_model, saved_externally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from onnx import ModelProto
+
+HERE = Path()
+DIGITS = Path(__file__).parents[3] / "examples/digits/model.onnx"
+DIGITS_AGAIN = Path(__file__).parents[2] / "fixtures/digits-seed-1.onnx"
+
+
+def renamed(model: ModelProto, new: Callable[[str], str], *, stored: bool = False) -> ModelProto:
+    """``model`` with other names for the tensors between nodes, or for the ``stored`` ones."""
+    kept = {value.name for value in (*model.graph.input, *model.graph.output)} | {""}
+    initializers = {tensor.name for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            for place, name in enumerate(names):
+                if name not in kept and (name in initializers) == stored:
+                    names[place] = new(name)
+    for tensor in model.graph.initializer:
+        if stored:
+            tensor.name = new(tensor.name)
+    return model
+
+
+def test_another_training_changes_the_weights_alone() -> None:
+    before, after = (model_digests(read_model(path), HERE) for path in (DIGITS, DIGITS_AGAIN))
+    assert before.structure == after.structure
+    assert before.named == after.named
+    assert before.weights != after.weights
+
+
+def test_names_of_tensors_between_nodes_do_not_count() -> None:
+    model = renamed(convolution_model(), lambda name: f"{name}_renamed")
+    assert structure_digest(model, HERE) == structure_digest(convolution_model(), HERE)
+
+
+def test_names_of_stored_tensors_count_because_weights_are_known_by_them() -> None:
+    model = renamed(convolution_model(), lambda name: f"{name}_renamed", stored=True)
+    assert structure_digest(model, HERE) != structure_digest(convolution_model(), HERE)
+
+
+def test_two_weights_that_changed_places_are_another_structure() -> None:
+    model = convolution_model()
+    before = structure_digest(model, HERE)
+    first, second = model.graph.node[0], model.graph.node[2]
+    first.input[2], second.input[2] = second.input[2], first.input[2]
+    assert structure_digest(model, HERE) != before
+
+
+def test_names_of_nodes_count_only_where_settings_choose_nodes_by_them() -> None:
+    model = convolution_model()
+    model.graph.node[0].name = "other"
+    assert structure_digest(model, HERE) == structure_digest(convolution_model(), HERE)
+    assert structure_digest(model, HERE, named=True) != structure_digest(convolution_model(), HERE, named=True)
+
+
+def branches(order: tuple[int, ...]) -> ModelProto:
+    """Three branches of one input that meet in a sum, their nodes in ``order``."""
+    nodes = [
+        helper.make_node(kind, ["x"], [f"b{number}"], name=f"n{number}")
+        for number, kind in enumerate(("Relu", "Tanh", "Sigmoid"))
+    ]
+    total = helper.make_node("Sum", ["b0", "b1", "b2"], ["y"], name="total")
+    return graph_model(
+        [*(nodes[place] for place in order), total],
+        [("x", TensorProto.FLOAT, [1, 4])],
+        [("y", TensorProto.FLOAT, [1, 4])],
+    )
+
+
+@given(st.permutations([0, 1, 2]))
+def test_the_order_of_nodes_does_not_count(order: list[int]) -> None:
+    assert structure_digest(branches(tuple(order)), HERE) == structure_digest(branches((0, 1, 2)), HERE)
+
+
+def test_text_that_no_builder_reads_does_not_count() -> None:
+    model = convolution_model()
+    model.doc_string = model.graph.doc_string = model.producer_name = "text"
+    model.graph.node[0].doc_string = "text"
+    model.metadata_props.add(key="trained", value="today")
+    inferred = onnx.shape_inference.infer_shapes(model)
+    assert inferred.graph.value_info
+    assert structure_digest(inferred, HERE) == structure_digest(convolution_model(), HERE)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_no_values_of_weights_change_the_structure(seed: int) -> None:
+    model = convolution_model(seed)
+    assert structure_digest(model, HERE) == structure_digest(convolution_model(), HERE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: model.graph.node[0].attribute[0].ints.__setitem__(0, 0),
+        lambda model: setattr(model.graph.node[1], "op_type", "Tanh"),
+        lambda model: model.graph.node[3].input.__setitem__(1, "c0"),
+        lambda model: setattr(model.opset_import[0], "version", 18),
+        lambda model: setattr(model.graph.input[0], "name", "picture"),
+        lambda model: setattr(model.graph.input[0].type.tensor_type.shape.dim[2], "dim_value", 16),
+        lambda model: setattr(model.graph.input[0].type.tensor_type, "elem_type", TensorProto.FLOAT16),
+        lambda model: setattr(model.graph.output[0], "name", "result"),
+        lambda model: model.graph.output.add(name="r1"),
+        lambda model: model.graph.initializer.add(name="more", data_type=TensorProto.FLOAT, dims=[0]),
+        lambda model: model.graph.node.add(op_type="Relu", input=["r1"], output=["unused"]),
+    ],
+    ids=["attribute", "operator", "edge", "opset", "input name", "shape", "type", "output name", "output", "weight",
+         "node"],
+)  # fmt: skip
+def test_what_decides_the_engine_counts(change: Callable[[ModelProto], object]) -> None:
+    model = convolution_model()
+    change(model)
+    assert structure_digest(model, HERE) != structure_digest(convolution_model(), HERE)
+
+
+def test_another_shape_of_a_weight_is_another_structure() -> None:
+    wide = linear_model(np.ones((4, 5), np.float32))
+    assert structure_digest(wide, HERE) != structure_digest(linear_model(), HERE)
+
+
+def reshaped(sizes: list[int]) -> ModelProto:
+    return graph_model(
+        [helper.make_node("Reshape", ["x", "sizes"], ["y"])],
+        [("x", TensorProto.FLOAT, [4, 4])],
+        [("y", TensorProto.FLOAT, None)],
+        {"sizes": np.array(sizes, np.int64)},
+    )
+
+
+def test_the_values_of_shapes_are_structure() -> None:
+    assert structure_digest(reshaped([2, 8]), HERE) != structure_digest(reshaped([8, 2]), HERE)
+    assert weight_digests(reshaped([2, 8]), HERE) == {}
+
+
+def resized(factor: float) -> ModelProto:
+    return graph_model(
+        [helper.make_node("Resize", ["x", "", "scales"], ["y"])],
+        [("x", TensorProto.FLOAT, [1, 1, 4, 4])],
+        [("y", TensorProto.FLOAT, None)],
+        {"scales": np.array([1, 1, factor, factor], np.float32)},
+    )
+
+
+def test_fractions_that_decide_shapes_are_structure() -> None:
+    assert structure_digest(resized(2), HERE) != structure_digest(resized(3), HERE)
+    assert weight_digests(resized(2), HERE) == {}
+
+
+def looked_up(rows: int, value: int) -> ModelProto:
+    return graph_model(
+        [helper.make_node("Gather", ["table", "i"], ["y"])],
+        [("i", TensorProto.INT64, [1])],
+        [("y", TensorProto.INT8, None)],
+        {"table": np.full(rows, value, np.int8)},
+    )
+
+
+def test_small_whole_numbers_are_structure_and_large_tables_are_weights() -> None:
+    small, large = SMALL_ELEMENTS, SMALL_ELEMENTS + 1
+    assert structure_digest(looked_up(small, 1), HERE) != structure_digest(looked_up(small, 2), HERE)
+    assert structure_digest(looked_up(large, 1), HERE) == structure_digest(looked_up(large, 2), HERE)
+    assert weight_digests(looked_up(large, 1), HERE) != weight_digests(looked_up(large, 2), HERE)
+
+
+def constant(name: str, value: float) -> ModelProto:
+    return graph_model(
+        [helper.make_node("Constant", [], [name], value_float=value), helper.make_node("Mul", ["x", name], ["y"])],
+        [("x", TensorProto.FLOAT, [1])],
+        [("y", TensorProto.FLOAT, [1])],
+    )
+
+
+def test_a_constant_node_is_a_stored_tensor_by_the_name_of_its_output() -> None:
+    assert structure_digest(constant("c", 1), HERE) == structure_digest(constant("c", 2), HERE)
+    assert weight_digests(constant("c", 1), HERE) != weight_digests(constant("c", 2), HERE)
+    assert structure_digest(constant("c", 1), HERE) != structure_digest(constant("d", 1), HERE)
+
+
+def conditional(bias: float, *, kind: str = "Add") -> ModelProto:
+    def branch(operator: str) -> onnx.GraphProto:
+        output = helper.make_tensor_value_info("b", TensorProto.FLOAT, [1])
+        bias_tensor = numpy_helper.from_array(np.array([bias], np.float32), "bias")
+        return helper.make_graph([helper.make_node(operator, ["x", "bias"], ["b"])], "g", [], [output], [bias_tensor])
+
+    return graph_model(
+        [helper.make_node("If", ["c"], ["y"], then_branch=branch(kind), else_branch=branch("Sub"))],
+        [("c", TensorProto.BOOL, []), ("x", TensorProto.FLOAT, [1])],
+        [("y", TensorProto.FLOAT, [1])],
+    )
+
+
+def test_branches_are_part_of_the_structure_and_their_weights_are_not() -> None:
+    assert structure_digest(conditional(1), HERE) == structure_digest(conditional(2), HERE)
+    assert structure_digest(conditional(1), HERE) != structure_digest(conditional(1, kind="Mul"), HERE)
+    assert weight_digests(conditional(1), HERE) != weight_digests(conditional(2), HERE)
+
+
+def test_values_are_the_same_however_they_are_stored(tmp_path: Path) -> None:
+    model = convolution_model()
+    path = saved_externally(convolution_model(), tmp_path / "m.onnx")
+    assert weight_digests(read_model(path), tmp_path) == weight_digests(model, HERE)
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        tensor.ClearField("raw_data")
+        tensor.float_data.extend(values.ravel().tolist())
+    assert weight_digests(model, HERE) == weight_digests(convolution_model(), HERE)
