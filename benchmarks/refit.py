@@ -161,7 +161,7 @@ def _refit(
     request = {
         "build": _request(model, *asked, refit=True),
         "engine": str(start / built["engine"]),
-        "weights": str(start / built["weights"]),
+        "weights": str(start / built["weights_record"]),
         "tactics": None,
         "outcome": built,
     }

@@ -21,7 +21,7 @@ from pipeline.build.progress_monitor import progress_text
 from pipeline.cache.content import CacheLookup, Hit, Miss, Off, Rejected
 from pipeline.cache.turns import Turns
 from pipeline.child.children import Children
-from pipeline.errors import BuildError, ModelError, PipelineError
+from pipeline.errors import BuildError, Cancelled, ModelError, PipelineError
 from pipeline.paths import contained, write_bytes_atomically
 from pipeline.plan import previous_s_from_lookup
 
@@ -50,6 +50,20 @@ class NotCachedError(PipelineError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shortcut:
+    """A quicker task for the same artefact, from the same sources. What it cannot make is made the long way.
+
+    ``told`` is added to the outcome, to the objects that the task answered under the same names.
+    """
+
+    task: str
+    stage: str
+    request: Callable[[tuple[Artefact, ...]], Mapping[str, Any]]
+    told: Mapping[str, Mapping[str, Any]]
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """How to make one artefact, and what it is called.
 
@@ -61,6 +75,9 @@ class Recipe:
     needed where there are none. What is ``expensive`` is made by one runner of several that share a cache, where they
     miss it at the same moment. What takes many children, one after another on the same GPU, has ``in_turn``: it gets
     the request and a child that does the task once, and gives the outcome.
+
+    ``shortcut`` is asked for when it must be made, and tried first. ``also`` are keys that a new artefact is kept
+    under besides. ``notes`` go into its receipt.
     """
 
     key: Key
@@ -78,6 +95,9 @@ class Recipe:
     gpus: tuple[GpuDevice, ...] = ()
     expensive: bool = False
     in_turn: InTurn | None = None
+    shortcut: Callable[[], Shortcut | None] = lambda: None
+    also: Callable[[Mapping[str, Any]], tuple[Key, ...]] = lambda outcome: ()  # noqa: ARG005
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +206,32 @@ class Workshop:
             return fetched
         raise NotCachedError(f"{key.kind} of {hit.receipt.subject} is not cached", why=fetched.reason)
 
+    def kept_s(self, key: Key, subject: str) -> float | None:
+        """How long it took to make what an earlier run kept under ``key`` besides; ``None`` where there is nothing."""
+        hit = self._cache.lookup(key, subject, explain=False)
+        return (hit.receipt.duration_s or 0.0) if isinstance(hit, Hit) else None
+
+    def kept(self, key: Key, subject: str) -> Artefact | None:
+        """What an earlier run kept under ``key`` besides, if it is sound; never made."""
+        hit = self._cache.lookup(key, subject, explain=False)
+        if not isinstance(hit, Hit):
+            return None
+        plain = Recipe(key=key, subject=subject, task="", stage="", request=lambda _: {})
+        found = self._fetch(plain, hit, self._scratch / key.kind / key.digest.hex / subject)
+        return found if isinstance(found, Artefact) else None
+
+    def obtain_anew(self, recipe: Recipe, unfit: Artefact, reason: str) -> Artefact:
+        """Make the artefact of ``recipe`` in place of ``unfit``, which is no longer used by anybody."""
+        digest = recipe.key.digest
+        standing = self._lookups.get(digest)
+        if isinstance(standing, Hit):
+            self._cache.reject(standing)
+        with self._lock:
+            self._lookups[digest] = Rejected(reason)
+            self._artefacts.pop(digest, None)
+        made = self.obtain(replace(recipe, shortcut=lambda: None))
+        return replace(made, lookup=unfit.lookup)
+
     def _fetch_or_make(self, recipe: Recipe) -> Artefact:
         lookup = self.look_up(recipe.key, recipe.subject)
         folder = self._scratch / recipe.key.kind / recipe.key.digest.hex
@@ -266,44 +312,14 @@ class Workshop:
     ) -> Artefact | None:
         """Make it in a child process; ``None`` where another runner has begun, or has made it."""
         sources = recipe.sources()
-        request = recipe.request(sources)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        task_id = f"{recipe.key.kind} {recipe.subject}"
-        log = self._logs / recipe.subject / f"{recipe.key.kind}.log"
+        shortcut = recipe.shortcut()
         with contextlib.ExitStack() as held:
             gpu = held.enter_context(self._free_gpu(recipe)) if recipe.gpus else None
             held.enter_context(self._slots.taken(recipe.memory_bytes, self._cancel))
             if not turn.take(theirs):
                 return None
-            children = Children(
-                partial(
-                    self._run_task,
-                    recipe.task,
-                    timeout_s=recipe.timeout_s,
-                    cancel=self._cancel,
-                    log=log,
-                    gpu=gpu.uuid if gpu else None,
-                ),
-                folder,
-            )
-            self._progress.started(
-                task_id,
-                f"{recipe.stage} {recipe.subject}",
-                previous_s_from_lookup(lookup),
-                detail=lambda: children.told or progress_text(folder),
-            )
-            started = time.monotonic()
-            result = "failed"
-            try:
-                outcome = children.outcome(request, recipe.in_turn)
-                result = "done"
-            finally:
-                elapsed_s = time.monotonic() - started
-                self._progress.finished(task_id, result, elapsed_s)
-                if gpu is not None:
-                    with self._lock:
-                        self.gpu_time.spent_s += elapsed_s
+            place = _Place(folder, gpu, previous_s_from_lookup(lookup))
+            outcome, elapsed_s, told = self._worked(recipe, shortcut, sources, place)
         if not recipe.unchanged():
             raise ModelError(
                 f"{recipe.subject}: a file changed while it was being read",
@@ -312,9 +328,63 @@ class Workshop:
         files = _checked_files(recipe, outcome, folder)
         recipe.keep(folder)
         inherited = [text for source in sources for text in source.outcome.get("warnings", ())]
-        outcome = {**outcome, "warnings": [*inherited, *outcome.get("warnings", ())]}
+        outcome = {**outcome, "warnings": [*inherited, *told, *outcome.get("warnings", ())]}
         write_bytes_atomically(folder / OUTCOME_FILE, json.dumps(outcome).encode())
         return Artefact(key=recipe.key, files=files, outcome=outcome, cached=False, lookup=lookup, made_in_s=elapsed_s)
+
+    def _worked(
+        self, recipe: Recipe, shortcut: Shortcut | None, sources: tuple[Artefact, ...], place: _Place
+    ) -> tuple[Mapping[str, Any], float, tuple[str, ...]]:
+        """What the task answered, how long it took in seconds, and why it is not the shortcut's answer."""
+        told: tuple[str, ...] = ()
+        if shortcut is not None:
+            try:
+                outcome, elapsed_s = self._ran(recipe, shortcut, sources, replace(place, previous_s=None))
+            except Cancelled:
+                raise
+            except PipelineError as error:
+                told = (f"not made by {shortcut.stage}: {error}",)
+            else:
+                more = {name: {**outcome.get(name, {}), **said} for name, said in shortcut.told.items()}
+                return {**outcome, **more}, elapsed_s, ()
+        return (*self._ran(recipe, recipe, sources, place), told)
+
+    def _ran(
+        self, recipe: Recipe, way: Recipe | Shortcut, sources: tuple[Artefact, ...], place: _Place
+    ) -> tuple[Mapping[str, Any], float]:
+        request = way.request(sources)
+        shutil.rmtree(place.folder, ignore_errors=True)
+        place.folder.mkdir(parents=True)
+        task_id = f"{recipe.key.kind} {recipe.subject}"
+        log = recipe.key.kind if way is recipe else way.task
+        children = Children(
+            partial(
+                self._run_task,
+                way.task,
+                timeout_s=way.timeout_s,
+                cancel=self._cancel,
+                log=self._logs / recipe.subject / f"{log}.log",
+                gpu=place.gpu.uuid if place.gpu else None,
+            ),
+            place.folder,
+        )
+        self._progress.started(
+            task_id,
+            f"{way.stage} {recipe.subject}",
+            place.previous_s,
+            detail=lambda: children.told or progress_text(place.folder),
+        )
+        started, result = time.monotonic(), "failed"
+        try:
+            outcome = children.outcome(request, way.in_turn if isinstance(way, Recipe) else None)
+            result = "done"
+        finally:
+            elapsed_s = time.monotonic() - started
+            self._progress.finished(task_id, result, elapsed_s)
+            if place.gpu is not None:
+                with self._lock:
+                    self.gpu_time.spent_s += elapsed_s
+        return outcome, elapsed_s
 
     def _free_gpu(self, recipe: Recipe) -> contextlib.AbstractContextManager[GpuDevice]:
         def told(holders: str) -> None:
@@ -325,13 +395,27 @@ class Workshop:
     def _commit(self, recipe: Recipe, made: Artefact, folder: Path) -> Artefact:
         """Keep what was made. Where another run was first, use its artefact, so that both report the same bytes."""
         offered = {**made.files, OUTCOME_FILE: folder / OUTCOME_FILE}
-        committed = self._cache.commit(recipe.key, recipe.subject, offered, {"duration_s": round(made.made_in_s, 3)})
+        metadata = {**recipe.notes, "duration_s": round(made.made_in_s, 3)}
+        if "refit" in made.outcome:
+            metadata["refitted_from"] = made.outcome["refit"]["origin"]
+        committed = self._cache.commit(recipe.key, recipe.subject, offered, metadata)
+        for key in recipe.also(made.outcome):
+            self._cache.commit(key, recipe.subject, offered, {**metadata, "engine": str(recipe.key.digest)})
         self._lookups[recipe.key.digest] = Hit(committed.receipt)
         if not committed.own_files:
             theirs = self._fetch(recipe, Hit(committed.receipt), folder / "adopted")
             if isinstance(theirs, Artefact):
                 return replace(theirs, cached=False, lookup=made.lookup)
         return replace(made, warnings=(*made.warnings, *committed.warnings))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a task works, and how long one like it took."""
+
+    folder: Path
+    gpu: GpuDevice | None
+    previous_s: float | None
 
 
 class _MadeElsewhere:

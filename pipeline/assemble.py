@@ -7,10 +7,12 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from pipeline import __version__
+from pipeline.digest import Digest
 from pipeline.errors import Cancelled
 from pipeline.inspection.layers import LAYERS_SUFFIX
 from pipeline.inspection.precision_shares import AUDITED, audit_precision, precision_shares
 from pipeline.plan import State
+from pipeline.publish.figures import duration_text
 from pipeline.publish.report import (
     AccuracyReport,
     EngineReport,
@@ -20,6 +22,7 @@ from pipeline.publish.report import (
     MetricVerdict,
     Outcome,
     OutputAccuracy,
+    RefitReport,
     Report,
     SpeedReport,
     Status,
@@ -85,15 +88,43 @@ def _job_report(outcome: JobOutcome, engine: EngineReport | None, log: Log | Non
         runtime=job.target.runtime,
         compute_capability="{}.{}".format(*job.target.compute_capability),
         status=_status(outcome),
-        reason=planned.reason if made is None else made.lookup.reason,
+        reason=_reason(outcome),
         build_s=made.made_in_s if made is not None and not made.cached else None,
         previous_build_s=planned.previous_s,
+        refit=_refit_report(outcome),
         engine=engine,
         accuracy=_accuracy_report(outcome),
         layers=_layers_report(outcome, engine),
         speed=SpeedReport(engine=outcome.measurement, originals=outcome.originals) if outcome.measurement else None,
         failure=_failure_report(outcome.error, log) if outcome.error is not None else None,
         warnings=outcome.warnings,
+    )
+
+
+def _reason(outcome: JobOutcome) -> str:
+    """Why it was a hit or what changed, and what became of the refit."""
+    planned, made = outcome.planned, outcome.engine
+    if made is None:
+        return planned.reason
+    refit = _refit_report(outcome)
+    if made.cached or refit is None:
+        parts = [made.lookup.reason, "" if made.cached else planned.hindrance]
+    else:
+        instead = f"refitted in {duration_text(made.made_in_s)} instead of about {duration_text(refit.instead_of_s)}"
+        parts = [made.lookup.reason, instead]
+    return "; ".join(filter(None, parts))
+
+
+def _refit_report(outcome: JobOutcome) -> RefitReport | None:
+    if outcome.engine is None or not outcome.refitted:
+        return None
+    told = outcome.engine.outcome["refit"]
+    return RefitReport(
+        origin=Digest.parse(told["origin"]),
+        refit_s=round(sum(told["seconds"][step] for step in ("load", "refit", "write")), 3),
+        instead_of_s=float(told["instead_of_s"]),
+        weights=int(told["weights"]),
+        changed=int(told["changed"]),
     )
 
 

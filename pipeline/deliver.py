@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import __version__
 from pipeline.cache.content import Hit
-from pipeline.digest import digest_from_file
+from pipeline.digest import Digest, digest_from_file
 from pipeline.engine_recipes import takes_table
 from pipeline.errors import PublishError, SettingsError
 from pipeline.inspection.layers import LAYERS_SUFFIX, layers_to_json
@@ -18,13 +18,12 @@ from pipeline.publish.markdown import markdown_from_report
 from pipeline.publish.parts import DETAILS_JSON, REPORT_JSON, layers_beside
 from pipeline.publish.report import EngineReport, TensorReport, report_to_json
 from pipeline.publish.sidecar import Sidecar, TargetReport, builder_settings_from_build, sidecar_to_json
-from pipeline.runtimes import effective_verbosity
+from pipeline.runtimes import effective_refit, effective_verbosity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from pipeline.digest import Digest
     from pipeline.outcome import JobOutcome
     from pipeline.plan import Job
     from pipeline.publish.details import Details
@@ -98,7 +97,8 @@ def deliver_report(out: Path, report: Report, details: Details | None = None) ->
 def _sidecar(
     report: EngineReport, outcome: JobOutcome, model: SurveyedModel, recipes: Recipes, *, runtime_version: str
 ) -> Sidecar:
-    job = outcome.planned.job
+    job, build = outcome.planned.job, outcome.planned.job.model.build
+    origin = outcome.engine.outcome.get("refit") if outcome.engine is not None else None
     return Sidecar(
         job=job.id,
         key=report.key,
@@ -119,7 +119,12 @@ def _sidecar(
         inputs=report.inputs,
         outputs=report.outputs,
         profiles=model.profiles,
-        builder_settings=builder_settings_from_build(job.model.build, effective_verbosity(job.target, job.model.build)),
+        refitted_from=None if origin is None else Digest.parse(origin["origin"]),
+        builder_settings=builder_settings_from_build(
+            build,
+            effective_verbosity(job.target, build),
+            refit=effective_refit(job.target, build, job.precision, runtime_version),
+        ),
     )
 
 

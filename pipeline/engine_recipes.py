@@ -23,7 +23,8 @@ from pipeline.recipes import (
     model_file,
     table_of,
 )
-from pipeline.runtimes import effective_typing, effective_verbosity
+from pipeline.refit_recipes import kept_for_refits, refit_shortcut
+from pipeline.runtimes import effective_refit, effective_typing, effective_verbosity
 from pipeline.targets import TENSORRT
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def engine_request(job: Job, model: SurveyedModel, recipes: Recipes) -> EngineRe
                 tactic_sources=build.tactic_sources,
                 version_compatible=build.version_compatible,
                 hardware_compatibility=build.hardware_compatibility,
-                refit=build.refit,
+                refit=effective_refit(job.target, build, job.precision, version),
                 strip_weights=build.strip_weights,
                 plugins=build.plugins,
                 layer_precisions=build.layer_precisions if typing == "weak" else (),
@@ -134,34 +135,39 @@ def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
             compute_capability=job.target.compute_capability,
         )
 
+    key = engine_key(
+        {
+            **recipes.prepared_from(model, typed),
+            **(recipes.table_ingredients(model, native=from_table) if job.precision.quantized else {}),
+        },
+        job.target,
+        job.precision,
+        build,
+        model.profiles,
+        platform=PLATFORM,
+        runtime_version=version,
+        typing=typing,
+        gpu=gpus[0].name if gpus else None,
+        plugins=tuple(map(digest_from_file, build.plugins)),
+    )
+    kept = kept_for_refits(job, model, version, key)
     return Recipe(
-        key=engine_key(
-            {
-                **recipes.prepared_from(model, typed),
-                **(recipes.table_ingredients(model, native=from_table) if job.precision.quantized else {}),
-            },
-            job.target,
-            job.precision,
-            build,
-            model.profiles,
-            platform=PLATFORM,
-            runtime_version=version,
-            typing=typing,
-            gpu=gpus[0].name if gpus else None,
-            plugins=tuple(map(digest_from_file, build.plugins)),
-        ),
+        key=key,
         subject=job.id,
         task="build",
         stage="building",
         request=wanted.request,
         sources=wanted.sources,
-        files=lambda outcome: tuple(filter(None, (outcome["engine"], outcome.get("tactics")))),
+        files=lambda outcome: tuple(filter(None, map(outcome.get, ("engine", "tactics", "weights_record")))),
         faults=faults,
         keep=lambda folder: keep_timing_cache(folder, _timing_cache(recipes, version, gpus)),
         timeout_s=build.timeout_s,
         memory_bytes=memory_bytes(model),
         gpus=gpus,
         expensive=True,
+        shortcut=lambda: refit_shortcut(job, model, recipes, kept, wanted.request),
+        also=lambda outcome: (kept,) if kept is not None and outcome.get("weights_record") else (),
+        notes={"structure": str(model.facts.structure)},
     )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.digest import digest_from_json
 from pipeline.keys import Ingredient, Key, key_from_ingredients
 from pipeline.precision import Precision
-from pipeline.runtimes import effective_verbosity
+from pipeline.runtimes import effective_refit, effective_verbosity
 from pipeline.targets import TENSORRT
 
 if TYPE_CHECKING:
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from pipeline.manifest.types import BuildSettings, Calibration, ShapeRange
     from pipeline.targets import Target
 
-_RECIPES = {"model": 1, "operators": 1, "calibration": 1, "calibration-native": 1, "prepared": 1, "engine": 1,
-            "check": 1, "benchmark": 1, "original": 1, "layers": 1, "rebuild": 1, "comparison": 1}  # fmt: skip
+_RECIPES = {"model": 2, "operators": 1, "calibration": 1, "calibration-native": 1, "prepared": 1, "engine": 1,
+            "check": 1, "benchmark": 1, "original": 1, "layers": 1, "rebuild": 1, "comparison": 1,
+            "refit": 1}  # fmt: skip
 
 
 def model_digest(onnx: Digest, external: Mapping[str, Digest]) -> Digest:
@@ -151,7 +152,7 @@ def engine_key(
         "build.version-compatible": build.version_compatible,
         "build.hardware-compatibility": build.hardware_compatibility,
         "build.typing": typing,
-        "build.refit": build.refit,
+        "build.refit": effective_refit(target, build, precision, runtime_version),
         "build.strip-weights": build.strip_weights,
     }
     if target.runtime == TENSORRT:
@@ -176,6 +177,14 @@ def engine_key(
             for bound in ("min", "opt", "max"):
                 named[f"profile.{number}.{name}.{bound}"] = "x".join(map(str, getattr(shapes, bound)))
     return _key("engine", named)
+
+
+def refit_key(engine: Key, structure: Digest) -> Key:
+    """A refittable engine by the structure of its model, so that a retrained one finds it. ``engine`` is its key."""
+    named = {name: value for name, value in engine.ingredients if name not in ("model", "recipe")}
+    return _key(
+        "refit", {**named, "engine.recipe": dict(engine.ingredients)["recipe"], "model.structure": str(structure)}
+    )
 
 
 def check_key(

@@ -18,6 +18,8 @@ from pipeline.verify.comparison import comparison_from_json
 from pipeline.verify.judge import judge
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipeline.artefacts import Artefact
     from pipeline.bench.measurement import Measurement
     from pipeline.compare.baseline import JobBaseline
@@ -62,6 +64,11 @@ class JobOutcome:
         return self.engine is not None and self.error is None
 
     @property
+    def refitted(self) -> bool:
+        """Whether the engine is another one with new weights."""
+        return self.engine is not None and "refit" in self.engine.outcome
+
+    @property
     def judged_by(self) -> ModelSpec:
         """The job's model with the limits that judge it: where it loosens any, the base branch's."""
         job = self.planned.job
@@ -79,21 +86,45 @@ def job_outcome(
     outcome = JobOutcome(planned=planned, base=base)
     if planned.state is State.NEEDS_RUNNER:
         return outcome
+    judged = _judged(outcome, _with_engine, recipes, model)
+    if judged.error is None or isinstance(judged.error, Cancelled) or not judged.refitted:
+        return judged
+    reason = f"the engine was refitted, and did not pass: {judged.error}"
+
+    def built(outcome: JobOutcome, recipes: Recipes, model: SurveyedModel) -> JobOutcome:
+        recipe = engine_recipe(outcome.planned.job, model, recipes)
+        return _of_engine(outcome, recipes.workshop.obtain_anew(recipe, _engine(judged), reason))
+
+    again = _judged(outcome, built, recipes, model)
+    return replace(again, warnings=(f"{reason}; built instead", *again.warnings))
+
+
+def _judged(
+    outcome: JobOutcome,
+    with_engine: Callable[[JobOutcome, Recipes, SurveyedModel], JobOutcome],
+    recipes: Recipes,
+    model: SurveyedModel,
+) -> JobOutcome:
     try:
-        for stage in (_with_engine, _with_layers, _with_check, _with_timing, with_comparison):
+        for stage in (with_engine, _with_layers, _with_check, _with_timing, with_comparison):
             outcome = stage(outcome, recipes, model)
         error = objection_to(outcome)
     except PipelineError as raised:
         error = raised
     except OSError as raised:
         error = BuildError(
-            f"{planned.job.id} could not be kept", why=str(raised), fix="free some space, or check the permissions"
+            f"{outcome.planned.job.id} could not be kept",
+            why=str(raised),
+            fix="free some space, or check the permissions",
         )
     return replace(outcome, error=error)
 
 
 def _with_engine(outcome: JobOutcome, recipes: Recipes, model: SurveyedModel) -> JobOutcome:
-    engine = recipes.workshop.obtain(engine_recipe(outcome.planned.job, model, recipes))
+    return _of_engine(outcome, recipes.workshop.obtain(engine_recipe(outcome.planned.job, model, recipes)))
+
+
+def _of_engine(outcome: JobOutcome, engine: Artefact) -> JobOutcome:
     told = (*engine.warnings, *map(str, engine.outcome.get("warnings", ())))
     return replace(outcome, engine=engine, warnings=told)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from pipeline.cache.content import Hit, Miss
 from pipeline.errors import SettingsError
 from pipeline.near import near_spelling
+from pipeline.publish.figures import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,6 +54,8 @@ class PlannedJob:
     state: State
     reason: str
     previous_s: float | None = None
+    hindrance: str = ""
+    """Why the engine is built although the weights alone changed; part of ``reason``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,17 @@ def planned_from_lookup(job: Job, lookup: CacheLookup) -> PlannedJob:
     if isinstance(lookup, Hit):
         return PlannedJob(job, State.CACHED, lookup.reason, lookup.receipt.duration_s)
     return PlannedJob(job, State.BUILD, lookup.reason, previous_s_from_lookup(lookup))
+
+
+def to_be_refitted(planned: PlannedJob, instead_of_s: float) -> PlannedJob:
+    """``planned`` where the engine is to be made of one that took ``instead_of_s`` to build."""
+    told = f"the weights alone: to be refitted instead of built in about {duration_text(instead_of_s)}"
+    return replace(planned, reason=f"{planned.reason}; {told}", previous_s=None)
+
+
+def not_to_be_refitted(planned: PlannedJob, hindrance: str) -> PlannedJob:
+    """``planned`` where the weights alone changed, and the engine is built all the same."""
+    return replace(planned, reason=f"{planned.reason}; {hindrance}", hindrance=hindrance)
 
 
 def previous_s_from_lookup(lookup: CacheLookup) -> float | None:

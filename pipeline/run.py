@@ -26,6 +26,7 @@ from pipeline.operators import check_operators
 from pipeline.outcome import job_outcome
 from pipeline.plan import Plan, State, jobs_from_manifest, models_of, needs_runner, planned_from_lookup
 from pipeline.recipes import Recipes
+from pipeline.refit_recipes import with_outlook
 from pipeline.slots import Slots, available_memory_bytes
 from pipeline.survey import survey_models
 from pipeline.targets import TENSORRT
@@ -164,7 +165,8 @@ def _planned(context: Context, job: Job, model: SurveyedModel) -> PlannedJob:
     if missing:
         return needs_runner(job, missing)
     recipe = engine_recipe(job, model, context.recipes)
-    return planned_from_lookup(job, context.workshop.look_up(recipe.key, recipe.subject))
+    planned = planned_from_lookup(job, context.workshop.look_up(recipe.key, recipe.subject))
+    return with_outlook(planned, model, context.recipes, recipe)
 
 
 def carry_out(context: Context, planned: Planned, base: Base) -> tuple[JobOutcome, ...]:

@@ -55,7 +55,7 @@ _RTX_ACCEPTS: tuple[tuple[str, tuple[object, ...], str, str], ...] = (
         "it has no effect in TensorRT-RTX; its engines are bound to the compute capabilities they name",
         "list each compute capability as a target",
     ),
-    ("refit", (False,), _NO_WEIGHTLESS, "remove `refit`"),
+    ("refit", ("auto", "never"), _NO_WEIGHTLESS, "remove `refit`"),
     ("strip_weights", (False,), _NO_WEIGHTLESS, "remove `strip_weights`"),
     ("plugins", ((),), "TensorRT-RTX cannot load plugin libraries", f"remove `plugins`, {_TO_FULL}"),
     ("dla_core", (None,), "TensorRT-RTX does not build for DLA cores", f"remove `dla_core`, {_TO_FULL}"),
@@ -197,6 +197,31 @@ def effective_typing(target: Target, build: BuildSettings, version: str) -> str:
     return build.typing
 
 
+def effective_refit(target: Target, build: BuildSettings, precision: Precision, version: str) -> bool:
+    """Whether the engine is built so that its weights can be replaced."""
+    if build.refit == "always" or build.strip_weights:
+        return True
+    return build.refit == "auto" and not refit_hindrance(target, build, precision, version)
+
+
+def refit_hindrance(target: Target, build: BuildSettings, precision: Precision, version: str) -> str:
+    """Why ``refit: auto`` does not build refittable engines in this case; empty where it does.
+
+    TensorRT 11.3 drops the bias of matrix products from refittable engines (its documentation, "Refitting engines").
+    """
+    if target.runtime == TENSORRT_RTX:
+        return _NO_WEIGHTLESS
+    if precision.quantized:
+        return "the ranges of INT8 belong to the weights, and are fixed in the engine"
+    if build.sparsity:
+        return "kernels for sparse weights would be given weights that need not be sparse"
+    if build.dla_core is not None or build.version_compatible or build.plugins:
+        return "refitting with DLA cores, version compatibility or plugins was not tried"
+    if version.startswith("11.3."):
+        return "TensorRT 11.3 computes wrong numbers with refittable engines"
+    return ""
+
+
 def effective_verbosity(target: Target, build: BuildSettings) -> str:
     """How much an engine for ``target`` is to tell of its layers: everything, where they are inspected."""
     return build.profiling_verbosity or ("detailed" if target.runtime == TENSORRT else "layer-names")
@@ -206,6 +231,9 @@ def _tensorrt_build_refusals(build: BuildSettings) -> Iterator[Refusal]:
     if build.typing == "strong" and build.int8 == "implicit":
         reason = "a strongly typed network takes INT8 from Q/DQ nodes alone"
         yield Refusal(("build", "int8"), reason, "use `int8: explicit`, or `typing: weak`")
+    if build.strip_weights and build.refit == "never":
+        reason = "an engine without weights gets them by a refit"
+        yield Refusal(("build", "refit"), reason, "remove `refit`, or `strip_weights`")
     if build.gpu_fallback and build.dla_core is None:
         reason = "only layers that a DLA core cannot run fall back to the GPU"
         yield Refusal(("build", "gpu_fallback"), reason, "add `dla_core`, or remove `gpu_fallback`")

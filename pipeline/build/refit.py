@@ -92,7 +92,7 @@ def refit_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         "header": header.to_json(),
         "warnings": list(log.warnings),
         "tactics": _kept(request["tactics"], folder),
-        "weights": None,
+        "weights_record": None,
         "refit": {
             "seconds": {step: round(took, 3) for step, took in seconds.items()},
             "weights": len(names),

@@ -75,7 +75,7 @@ class BuildOutcome:
     warnings: tuple[str, ...]
     tactics: str | None = None
     """The file with the timing cache that the engine was built from, where it was to be kept."""
-    weights: str | None = None
+    weights_record: str | None = None
     """The file with the digests of the weights of a refittable engine (``pipeline.build.refit_weights``)."""
 
 
@@ -160,7 +160,7 @@ def outcome_to_json(outcome: BuildOutcome) -> dict[str, Any]:
         "header": outcome.header.to_json(),
         "warnings": list(outcome.warnings),
         "tactics": outcome.tactics,
-        "weights": outcome.weights,
+        "weights_record": outcome.weights_record,
     }
 
 
@@ -180,7 +180,7 @@ def outcome_from_json(data: Mapping[str, Any]) -> BuildOutcome:
         header=PlanHeader.from_json(_typed(data, "header", dict)),
         warnings=_texts(data, "warnings"),
         tactics=None if data.get("tactics") is None else _typed(data, "tactics", str),
-        weights=None if data.get("weights") is None else _typed(data, "weights", str),
+        weights_record=None if data.get("weights_record") is None else _typed(data, "weights_record", str),
     )
 
 

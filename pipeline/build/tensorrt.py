@@ -86,7 +86,7 @@ def build_engine(request: BuildRequest, folder: Path) -> BuildOutcome:
         header=header,
         warnings=native.log.warnings,
         tactics=tactics if request.keep_tactics else None,
-        weights=write_weights(request.model, folder) if request.refit else None,
+        weights_record=write_weights(request.model, folder) if request.refit else None,
     )
 
 

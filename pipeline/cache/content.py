@@ -143,9 +143,10 @@ class ContentCache:
         """What went wrong with the store in this run, once for the user to read; empty where nothing did."""
         return self._trouble
 
-    def lookup(self, key: Key, subject: str) -> CacheLookup:
+    def lookup(self, key: Key, subject: str, *, explain: bool = True) -> CacheLookup:
         """What the store holds for ``key``; ``subject`` is whose earlier entries a miss is compared with.
 
+        Without ``explain`` a miss is compared with nothing, which costs less.
         A far store is asked one question, for the receipt; a file of it that is gone is then found by ``fetch``.
         """
         store = self._store
@@ -155,7 +156,7 @@ class ContentCache:
         try:
             receipt = _stored_receipt(store, key)
             if receipt is None:
-                return self._miss(key, subject)
+                return self._miss(key, subject) if explain else Miss("nothing is kept")
             gone = None if store.far else _missing_file(store, receipt)
             if gone is not None:
                 return Miss(f"its file {gone} is gone from the cache", receipt)

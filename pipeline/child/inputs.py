@@ -22,7 +22,9 @@ _FILES: Final = frozenset(
         "plugins",
         "reference",
         "table",
+        "tactics",
         "timing_cache",
+        "weights",
     }
 )
 """The parts of requests that name files and folders. Free text, such as node names, stands in other parts."""

@@ -91,7 +91,8 @@ class BuildSettings:
     version_compatible: bool = False
     hardware_compatibility: str = "none"
     """``none``, ``ampere+`` or ``same-compute-capability``."""
-    refit: bool = False
+    refit: str = "auto"
+    """``auto``, ``always`` or ``never``: whether engines are built so that their weights can be replaced."""
     strip_weights: bool = False
     plugins: tuple[Path, ...] = ()
     profiling_verbosity: str | None = None

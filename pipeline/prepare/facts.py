@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pipeline.digest import Digest
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -49,6 +51,11 @@ class ModelFacts:
     operators: tuple[tuple[str, int], ...]
     external_files: tuple[str, ...]
     weights_bytes: int
+    structure: Digest
+    """Of all that decides what a builder makes of the model but the values of its weights (``prepare.structure``)."""
+    named_structure: Digest
+    """The same with the names of nodes, for settings that choose nodes by their names."""
+    weights: Digest
 
 
 def facts_to_json(facts: ModelFacts) -> dict[str, Any]:
@@ -63,6 +70,9 @@ def facts_to_json(facts: ModelFacts) -> dict[str, Any]:
         "operators": dict(facts.operators),
         "external_files": list(facts.external_files),
         "weights_bytes": facts.weights_bytes,
+        "structure": str(facts.structure),
+        "named_structure": str(facts.named_structure),
+        "weights": str(facts.weights),
     }
 
 
@@ -83,6 +93,9 @@ def facts_from_json(data: Mapping[str, Any]) -> ModelFacts:
         operators=_counts(data, "operators"),
         external_files=_texts(data, "external_files"),
         weights_bytes=_count(data, "weights_bytes"),
+        structure=_digest(data, "structure"),
+        named_structure=_digest(data, "named_structure"),
+        weights=_digest(data, "weights"),
     )
 
 
@@ -109,6 +122,13 @@ def _count(data: Mapping[str, Any], name: str) -> int:
     if value < 0:
         raise ValueError(f"model facts: {name!r} is negative")
     return value
+
+
+def _digest(data: Mapping[str, Any], name: str) -> Digest:
+    try:
+        return Digest.parse(_typed(data, name, str))
+    except ValueError as error:
+        raise ValueError(f"model facts: {name!r} is no digest") from error
 
 
 def _texts(data: Mapping[str, Any], name: str) -> tuple[str, ...]:

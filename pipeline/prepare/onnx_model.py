@@ -11,6 +11,7 @@ from pipeline.prepare.facts import UNKNOWN_RANK, ModelFacts, TensorFacts, facts_
 from pipeline.prepare.onnx_checks import first_line, model_problems, tensor_problems
 from pipeline.prepare.onnx_graph import domain_name, is_text, model_inputs, name_nodes, nodes_of, tensors_of
 from pipeline.prepare.onnx_tensors import TensorError, data_bytes, external_data, is_external, load_external
+from pipeline.prepare.structure import model_digests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -148,6 +149,7 @@ def _facts(model: ModelProto, folder: Path) -> ModelFacts:
     tensors = list(tensors_of(model))
     opsets = {domain_name(opset.domain): opset.version for opset in model.opset_import}
     operators = Counter(f"{domain_name(node.domain)}::{node.op_type}" for node in nodes_of(model))
+    digests = model_digests(model, folder)
     external = {external_data(tensor, folder).location for tensor in tensors if is_external(tensor)}
     return ModelFacts(
         opset=opsets.pop("ai.onnx"),
@@ -159,6 +161,9 @@ def _facts(model: ModelProto, folder: Path) -> ModelFacts:
         operators=tuple(sorted(operators.items())),
         external_files=tuple(sorted(external)),
         weights_bytes=sum(map(data_bytes, tensors)),
+        structure=digests.structure,
+        named_structure=digests.named,
+        weights=digests.weights,
     )
 
 

@@ -182,11 +182,27 @@ class FailureReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RefitReport:
+    """How an engine was made of another. ``origin`` is the key of that, whose build took ``instead_of_s``.
+
+    ``refit_s`` is what TensorRT took to load, refit and write it. The engine has ``weights`` weights, and ``changed``
+    tensors of the model had other values.
+    """
+
+    origin: Digest
+    refit_s: float
+    instead_of_s: float
+    weights: int
+    changed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobReport:
     """One job. ``id`` is ``<model>/<target>/<precision>``; ``compute_capability`` is like ``8.9``.
 
     ``reason`` says why it was a hit or what changed. ``build_s`` is what building took in this run, ``None`` where
-    nothing was built; ``previous_build_s`` is the last duration that the cache knows.
+    nothing was built; ``previous_build_s`` is the last duration that the cache knows. ``refit`` says that the engine is
+    another one with new weights, made now or earlier.
     """
 
     id: str
@@ -199,6 +215,7 @@ class JobReport:
     reason: str
     build_s: float | None = None
     previous_build_s: float | None = None
+    refit: RefitReport | None = None
     engine: EngineReport | None = None
     accuracy: AccuracyReport | None = None
     layers: LayersReport | None = None

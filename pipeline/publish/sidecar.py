@@ -71,6 +71,8 @@ class Sidecar:
     target: TargetReport
     tool_version: str
     runtime_version: str
+    refitted_from: Digest | None
+    """The key of the engine whose weights were replaced; ``None`` where this one was built."""
     tools: Mapping[str, str]
     inputs: tuple[TensorReport, ...]
     outputs: tuple[TensorReport, ...]
@@ -83,8 +85,8 @@ def sidecar_to_json(sidecar: Sidecar) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, **json_from_record(sidecar)}
 
 
-def builder_settings_from_build(build: BuildSettings, verbosity: str) -> BuilderSettings:
-    """What reached the builder: the manifest's settings with plugin paths cut to file names, and ``verbosity``."""
+def builder_settings_from_build(build: BuildSettings, verbosity: str, *, refit: bool) -> BuilderSettings:
+    """What reached the builder: the manifest's settings with plugin paths cut to file names, and what followed."""
     return BuilderSettings(
         typing=build.typing,
         optimization_level=build.optimization_level,
@@ -92,7 +94,7 @@ def builder_settings_from_build(build: BuildSettings, verbosity: str) -> Builder
         sparsity=build.sparsity,
         version_compatible=build.version_compatible,
         hardware_compatibility=build.hardware_compatibility,
-        refit=build.refit,
+        refit=refit,
         strip_weights=build.strip_weights,
         plugins=tuple(path.name for path in build.plugins),
         profiling_verbosity=verbosity,

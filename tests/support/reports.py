@@ -238,6 +238,7 @@ def sample_sidecar() -> Sidecar:
         target=TargetReport(id="sm_89", runtime="tensorrt-rtx", compute_capability="8.9", gpu=None),
         tool_version="0.1.0",
         runtime_version="1.7.1.116",
+        refitted_from=None,
         tools={"onnx": "1.23.2", "onnxruntime": "1.31.1"},
         inputs=(TensorReport("images", "float32", (None, 1, 8, 8)),),
         outputs=(TensorReport("logits", "float32", ("batch", 10)),),

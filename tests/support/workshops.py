@@ -29,6 +29,9 @@ FACTS: dict[str, Any] = {
     "operators": {"ai.onnx::Conv": 1, "ai.onnx::Gemm": 1},
     "external_files": [],
     "weights_bytes": 100,
+    "structure": f"sha256:{'a' * 64}",
+    "named_structure": f"sha256:{'b' * 64}",
+    "weights": f"sha256:{'c' * 64}",
 }
 """What `inspect-model` answers for a small classifier of images."""
 

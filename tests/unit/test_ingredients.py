@@ -23,6 +23,7 @@ from pipeline.ingredients import (
     operators_key,
     prepared_ingredients,
     prepared_key,
+    refit_key,
 )
 from pipeline.keys import Key, key_from_ingredients
 from pipeline.manifest.types import BuildSettings, Calibration, CalibrationMethod, Location, ShapeRange
@@ -92,8 +93,7 @@ def test_keys_are_the_same_from_release_to_release() -> None:
         ("build.sparsity", {"build": BuildSettings(sparsity=True)}),
         ("build.profiling-verbosity", {"build": BuildSettings(profiling_verbosity="detailed")}),
         ("build.typing", {"typing": "weak"}),
-        ("build.refit", {"build": BuildSettings(refit=True)}),
-        ("build.strip-weights", {"build": BuildSettings(strip_weights=True)}),
+        ("build.refit", {"build": BuildSettings(refit="always")}),
         ("build.version-compatible", {"build": BuildSettings(version_compatible=True)}),
         ("build.hardware-compatibility", {"build": BuildSettings(hardware_compatibility="ampere+")}),
         ("layer-precision.0", {"build": BuildSettings(layer_precisions=(("/head/*", Precision.FP32),))}),
@@ -106,6 +106,37 @@ def test_one_changed_ingredient_changes_the_key_and_is_the_one_that_is_named(
 ) -> None:
     assert [difference.name for difference in engine(**changed).differences(engine())] == [name]
     assert engine(**changed).digest != engine().digest
+
+
+def test_an_engine_without_weights_is_a_refittable_one() -> None:
+    stripped = engine(build=BuildSettings(strip_weights=True))
+    assert [difference.name for difference in stripped.differences(engine())] == ["build.refit", "build.strip-weights"]
+
+
+def full_fp16(**changed: Any) -> Key:
+    full = Target("h100", "tensorrt", (9, 0), "h100")
+    return engine(
+        **{"target": full, "precision": Precision.FP16, "runtime_version": "8.6.0", "typing": "weak"} | changed
+    )
+
+
+def test_a_retrained_model_finds_the_engine_of_the_same_structure() -> None:
+    assert refit_key(full_fp16(model=DATA), LABELS) == refit_key(full_fp16(model=MODEL), LABELS)
+    assert refit_key(full_fp16(), LABELS).digest != refit_key(full_fp16(), DATA).digest
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"build": BuildSettings(optimization_level=1)},
+        {"runtime_version": "10.0.0"},
+        {"gpu": "NVIDIA L4"},
+        {"precision": Precision.FP32},
+        {"profiles": ()},
+    ],
+)
+def test_an_engine_of_other_settings_is_not_found_by_its_structure(changed: dict[str, Any]) -> None:
+    assert refit_key(full_fp16(**changed), LABELS).digest != refit_key(full_fp16(), LABELS).digest
 
 
 def test_a_percentile_counts_only_for_the_percentile_method() -> None:

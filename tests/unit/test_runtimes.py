@@ -75,7 +75,7 @@ def test_a_precision_without_a_quantizer_is_refused_everywhere(runtime: str, pre
         BuildSettings(typing="weak"),
         BuildSettings(version_compatible=True),
         BuildSettings(hardware_compatibility="ampere+"),
-        BuildSettings(refit=True),
+        BuildSettings(refit="always"),
         BuildSettings(strip_weights=True),
         BuildSettings(plugins=(Path("/p.so"),)),
     ],

@@ -33,7 +33,7 @@ def request(
     (start / "engine.plan").write_bytes(engine)
     write_weights(old, start)
     build = BuildRequest(runtime="tensorrt", model=new, compute_capability=(9, 0), precision=Precision.FP16, refit=True)
-    outcome = {"engine": "engine.plan", "runtime_version": version, "weights": "weights.json", "inputs": [1]}
+    outcome = {"engine": "engine.plan", "runtime_version": version, "weights_record": "weights.json", "inputs": [1]}
     return {
         "build": request_to_json(build),
         "engine": str(start / "engine.plan"),

@@ -212,7 +212,7 @@ def test_names_differ_in_more_than_their_case(tmp_path: Path) -> None:
 
 def test_a_fault_in_the_defaults_is_told_once_and_there(tmp_path: Path) -> None:
     second = MODEL.partition("models:\n")[2].replace("digits", "letters")
-    text = "defaults: {runtime: tensorrt-rtx, build: {refit: true}}\n" + MODEL + second
+    text = "defaults: {runtime: tensorrt-rtx, build: {refit: always}}\n" + MODEL + second
     (fault,) = faults_of_text(tmp_path, text)
     assert fault.startswith("1:50: defaults.build.refit: TensorRT-RTX fails inside its compiler")
 
@@ -223,7 +223,7 @@ def test_a_fault_in_the_defaults_is_told_once_and_there(tmp_path: Path) -> None:
         ("typing", "weak"),
         ("version_compatible", "true"),
         ("hardware_compatibility", "ampere+"),
-        ("refit", "true"),
+        ("refit", "always"),
         ("strip_weights", "true"),
         ("plugins", "[model.onnx]"),
     ],

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.digest import digest_from_bytes
 from pipeline.prepare.facts import ModelFacts, TensorFacts, facts_from_json, facts_to_json, tensor_from_json
 
 _NAMES = st.text(max_size=8)
+_DIGESTS = st.binary(max_size=2).map(digest_from_bytes)
 _COUNTS = st.integers(0, 2**40)
 _TENSORS = st.builds(
     TensorFacts,
@@ -34,6 +36,9 @@ _FACTS = st.builds(
     operators=_pairs(),
     external_files=st.lists(_NAMES, max_size=3).map(tuple),
     weights_bytes=_COUNTS,
+    structure=_DIGESTS,
+    named_structure=_DIGESTS,
+    weights=_DIGESTS,
 )
 
 _SOUND: dict[str, Any] = {
@@ -46,6 +51,9 @@ _SOUND: dict[str, Any] = {
     "operators": {"ai.onnx::Relu": 1},
     "external_files": [],
     "weights_bytes": 0,
+    "structure": f"sha256:{'0' * 64}",
+    "named_structure": f"sha256:{'1' * 64}",
+    "weights": f"sha256:{'2' * 64}",
 }
 
 
@@ -66,6 +74,7 @@ def test_a_missing_member_is_refused(name: str) -> None:
         ("opset", "17"),
         ("opset", True),
         ("weights_bytes", -1),
+        ("structure", "sha256:0"),
         ("node_names", [1]),
         ("operators", {"Relu": None}),
         ("inputs", ["x"]),

@@ -12,6 +12,7 @@ from pipeline.errors import ModelError
 from pipeline.prepare import onnx_model
 from pipeline.prepare.facts import ModelFacts, TensorFacts, facts_from_json
 from pipeline.prepare.onnx_model import inspect_model, load_model, save_model
+from pipeline.prepare.structure import model_digests
 from tests.support.models import (
     convolution_model,
     float32,
@@ -40,6 +41,7 @@ def _refusal(path: Path) -> ModelError:
 
 
 def test_the_facts_of_a_sound_model(tmp_path: Path) -> None:
+    digests = model_digests(linear_model(), tmp_path)
     assert _inspect(saved(linear_model(), tmp_path / "m.onnx")) == ModelFacts(
         opset=17,
         opsets=(),
@@ -50,6 +52,9 @@ def test_the_facts_of_a_sound_model(tmp_path: Path) -> None:
         operators=(("ai.onnx::MatMul", 1),),
         external_files=(),
         weights_bytes=48,
+        structure=digests.structure,
+        named_structure=digests.named,
+        weights=digests.weights,
     )
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.digest import digest_from_bytes
 from pipeline.manifest.types import Budgets, BuildSettings, Location, ModelSpec, Profile, ShapeRange
 from pipeline.prepare.facts import ModelFacts, TensorFacts
 from pipeline.prepare.shapes import complete_profiles, profile_faults
@@ -30,6 +31,9 @@ def _spec(*profiles: dict[str, ShapeRange]) -> ModelSpec:
     )
 
 
+_ANY = digest_from_bytes(b"any")
+
+
 def _facts(*inputs: TensorFacts) -> ModelFacts:
     return ModelFacts(
         opset=17,
@@ -41,6 +45,9 @@ def _facts(*inputs: TensorFacts) -> ModelFacts:
         operators=(),
         external_files=(),
         weights_bytes=0,
+        structure=_ANY,
+        named_structure=_ANY,
+        weights=_ANY,
     )
 
 

@@ -17,6 +17,6 @@ def test_the_json_form_stays_what_it_is() -> None:
 
 def test_the_builder_settings_hide_where_plugins_lay() -> None:
     build = BuildSettings(plugins=(Path("/home/someone/libplugin.so"),), layer_precisions=(("/conv*", Precision.FP32),))
-    settings = builder_settings_from_build(build, "detailed")
+    settings = builder_settings_from_build(build, "detailed", refit=True)
     assert settings.plugins == ("libplugin.so",)
     assert settings.layer_precisions == (LayerPrecision("/conv*", Precision.FP32),)

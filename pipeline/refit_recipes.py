@@ -1,0 +1,105 @@
+"""How an engine is made from one of the same structure, by giving that the weights of a retrained model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline.artefacts import Shortcut
+from pipeline.cache.content import Hit, Miss
+from pipeline.ingredients import refit_key
+from pipeline.plan import State, not_to_be_refitted, to_be_refitted
+from pipeline.runtimes import effective_refit, refit_hindrance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pipeline.artefacts import Artefact, Recipe
+    from pipeline.keys import Key
+    from pipeline.plan import Job, PlannedJob
+    from pipeline.recipes import Recipes
+    from pipeline.survey import SurveyedModel
+
+REFIT_TIMEOUT_S = 600.0
+
+
+def kept_for_refits(job: Job, model: SurveyedModel, version: str, engine: Key) -> Key | None:
+    """The key under which an engine of a job is found again by its structure; ``None`` where none is kept.
+
+    The ranges of a quantized engine come from its weights, so that other weights would need another engine.
+    """
+    build = model.spec.build
+    if job.precision.quantized or not effective_refit(job.target, build, job.precision, version):
+        return None
+    # Globs choose nodes by their names, so there names decide what is built.
+    return refit_key(engine, model.facts.named_structure if build.layer_precisions else model.facts.structure)
+
+
+def with_outlook(planned: PlannedJob, model: SurveyedModel, recipes: Recipes, engine: Recipe) -> PlannedJob:
+    """``planned`` with what a refit will do for it, or why it can do nothing although the weights alone changed."""
+    if planned.state is not State.BUILD:
+        return planned
+    job, version = planned.job, recipes.runtimes[planned.job.target.runtime]
+    kept = kept_for_refits(job, model, version, engine.key)
+    built_s = None if kept is None or model.evaluation is None else recipes.workshop.kept_s(kept, job.id)
+    if built_s is not None:
+        return to_be_refitted(planned, built_s)
+    lookup = recipes.workshop.look_up(engine.key, engine.subject)
+    if not isinstance(lookup, Miss) or not _weights_alone(lookup, model):
+        return planned
+    hindrance = _hindrance(job, model, version)
+    return not_to_be_refitted(planned, f"the weights alone, and it is built because {hindrance}")
+
+
+def _weights_alone(lookup: Miss, model: SurveyedModel) -> bool:
+    """Whether nothing but the weights of the model differs from the entry that is most like it."""
+    return (
+        lookup.nearest is not None
+        and {difference.name for difference in lookup.differences} == {"model"}
+        and lookup.nearest.metadata.get("structure") == str(model.facts.structure)
+    )
+
+
+def _hindrance(job: Job, model: SurveyedModel, version: str) -> str:
+    build = model.spec.build
+    if build.refit == "never":
+        return "the manifest says `refit: never`"
+    if job.precision.quantized or build.refit == "auto":
+        hindrance = refit_hindrance(job.target, build, job.precision, version)
+        if hindrance:
+            return hindrance
+    if model.evaluation is None:
+        return "there is no `accuracy` data, and a refitted engine is used only after it was verified"
+    return "no refittable engine of the same structure is in the cache"
+
+
+def refit_shortcut(
+    job: Job,
+    model: SurveyedModel,
+    recipes: Recipes,
+    kept: Key | None,
+    build_request: Callable[[tuple[Artefact, ...]], Mapping[str, Any]],
+) -> Shortcut | None:
+    """The way to a job's engine by a refit of what lies under the key ``kept``; ``None`` where there is none.
+
+    Without evaluation data there is none, because nobody would know whether the engine computes the right numbers.
+    """
+    if kept is None or model.evaluation is None:
+        return None
+    found = recipes.workshop.kept(kept, job.id)
+    if found is None or found.outcome.get("weights_record") is None:
+        return None
+    assert isinstance(found.lookup, Hit)  # noqa: S101  it was kept by an earlier run
+    notes = found.lookup.receipt.metadata
+    origin = {"origin": str(notes.get("engine", kept.digest)), "instead_of_s": round(found.made_in_s, 3)}
+
+    def request(sources: tuple[Artefact, ...]) -> Mapping[str, Any]:
+        tactics = found.outcome.get("tactics")
+        return {
+            "build": build_request(sources),
+            "engine": str(found.files[found.outcome["engine"]]),
+            "weights": str(found.files[found.outcome["weights_record"]]),
+            "tactics": None if tactics is None else str(found.files[tactics]),
+            "outcome": {**found.outcome, "warnings": []},
+        }
+
+    return Shortcut(task="refit", stage="refitting", request=request, told={"refit": origin}, timeout_s=REFIT_TIMEOUT_S)
