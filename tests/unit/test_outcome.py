@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,54 @@ def outcome_of(shop: Shop, **parts: Any) -> JobOutcome:
 
 ENGINE = artefact({"engine": "e.plan", "size_bytes": 3 << 20, "warnings": []})
 CHECK = artefact(comparison_to_json(COMPARISON))
+
+
+class RefittingShop(Shop):
+    """Gives a refitted engine first, and where that is refused a built one."""
+
+    def __init__(self, check: Artefact | Exception, built_check: Artefact) -> None:
+        super().__init__(artefact({**ENGINE.outcome, "refit": {}}), check)
+        self.built_check = built_check
+        self.reasons: list[str] = []
+
+    def obtain_anew(self, recipe: str, unfit: Artefact, reason: str) -> Artefact:
+        assert unfit is self.answers[recipe]
+        self.reasons.append(reason)
+        self.answers = {"engine": ENGINE, "check": self.built_check}
+        return ENGINE
+
+
+def check_of(cosine: float) -> Artefact:
+    worst = OutputComparison(name="logits", cosine_min=cosine)
+    return artefact(comparison_to_json(replace(COMPARISON, outputs=(worst,))))
+
+
+@pytest.mark.parametrize("refused", [check_of(0.5), BuildError("the engine failed to run")], ids=["inaccurate", "dead"])
+def test_a_refitted_engine_that_does_not_pass_is_built_instead(refused: Artefact | Exception) -> None:
+    shop = RefittingShop(refused, check_of(0.99))
+    found = outcome_of(shop, accuracy=accuracy(0.95))
+    assert found.fit
+    assert found.engine is ENGINE
+    assert any("the engine was refitted, and did not pass" in warning for warning in found.warnings)
+    assert len(shop.reasons) == 1
+
+
+def test_a_refitted_engine_that_passes_is_not_built() -> None:
+    shop = RefittingShop(check_of(0.99), check_of(0.1))
+    assert outcome_of(shop, accuracy=accuracy(0.95)).refitted
+    assert shop.reasons == []
+
+
+def test_what_fails_as_a_build_too_has_failed() -> None:
+    found = outcome_of(RefittingShop(check_of(0.5), check_of(0.4)), accuracy=accuracy(0.95))
+    assert isinstance(found.error, AccuracyError)
+    assert found.engine is ENGINE
+
+
+def test_a_cancelled_job_builds_nothing_more() -> None:
+    shop = RefittingShop(Cancelled("cancelled"), check_of(0.99))
+    assert isinstance(outcome_of(shop, accuracy=accuracy(0.95)).error, Cancelled)
+    assert shop.reasons == []
 
 
 def accuracy(limit: float) -> Accuracy:
