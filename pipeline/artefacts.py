@@ -76,7 +76,7 @@ class Recipe:
     miss it at the same moment. What takes many children, one after another on the same GPU, has ``in_turn``: it gets
     the request and a child that does the task once, and gives the outcome.
 
-    ``shortcut`` is asked for when it must be made, and tried first. ``also`` are keys that a new artefact is kept
+    ``shortcut`` is asked for when it must be made, and tried first; ``keep`` is not called for what it makes. ``also`` are keys that a new artefact is kept
     under besides. ``notes`` go into its receipt.
     """
 
@@ -214,11 +214,20 @@ class Workshop:
     def kept(self, key: Key, subject: str) -> Artefact | None:
         """What an earlier run kept under ``key`` besides, if it is sound; never made."""
         hit = self._cache.lookup(key, subject, explain=False)
-        if not isinstance(hit, Hit):
-            return None
+        return self.earlier(hit.receipt, subject) if isinstance(hit, Hit) else None
+
+    def earlier(self, receipt: Receipt, subject: str) -> Artefact | None:
+        """The artefact of a ``receipt`` that a look-up gave, if it is still there; fetched for ``subject``."""
+        key = receipt.key
         plain = Recipe(key=key, subject=subject, task="", stage="", request=lambda _: {})
-        found = self._fetch(plain, hit, self._scratch / key.kind / key.digest.hex / subject)
+        found = self._fetch(plain, Hit(receipt), self._scratch / "earlier" / key.digest.hex / subject)
         return found if isinstance(found, Artefact) else None
+
+    def obtained(self, key: Key) -> Artefact | None:
+        """What this run has obtained under ``key`` so far; nothing is fetched or made."""
+        with self._lock:
+            future = self._artefacts.get(key.digest)
+        return future.result() if future is not None and future.done() and future.exception() is None else None
 
     def obtain_anew(self, recipe: Recipe, unfit: Artefact, reason: str) -> Artefact:
         """Make the artefact of ``recipe`` in place of ``unfit``, which is no longer used by anybody."""
@@ -326,11 +335,20 @@ class Workshop:
                 fix="run again when nothing writes to the model and its data",
             )
         files = _checked_files(recipe, outcome, folder)
-        recipe.keep(folder)
+        if shortcut is None or told:
+            recipe.keep(folder)
         inherited = [text for source in sources for text in source.outcome.get("warnings", ())]
-        outcome = {**outcome, "warnings": [*inherited, *told, *outcome.get("warnings", ())]}
+        outcome = {**outcome, "warnings": [*inherited, *outcome.get("warnings", ())]}
         write_bytes_atomically(folder / OUTCOME_FILE, json.dumps(outcome).encode())
-        return Artefact(key=recipe.key, files=files, outcome=outcome, cached=False, lookup=lookup, made_in_s=elapsed_s)
+        return Artefact(
+            key=recipe.key,
+            files=files,
+            outcome=outcome,
+            cached=False,
+            lookup=lookup,
+            made_in_s=elapsed_s,
+            warnings=told,
+        )
 
     def _worked(
         self, recipe: Recipe, shortcut: Shortcut | None, sources: tuple[Artefact, ...], place: _Place

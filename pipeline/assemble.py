@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from pipeline.publish.report import (
     MetricVerdict,
     Outcome,
     OutputAccuracy,
+    RecalibrationReport,
     RefitReport,
     Report,
     SpeedReport,
@@ -92,6 +93,7 @@ def _job_report(outcome: JobOutcome, engine: EngineReport | None, log: Log | Non
         build_s=made.made_in_s if made is not None and not made.cached else None,
         previous_build_s=planned.previous_s,
         refit=_refit_report(outcome),
+        recalibration=RecalibrationReport(**asdict(outcome.recalibration)) if outcome.recalibration else None,
         engine=engine,
         accuracy=_accuracy_report(outcome),
         layers=_layers_report(outcome, engine),
@@ -108,11 +110,21 @@ def _reason(outcome: JobOutcome) -> str:
         return planned.reason
     refit = _refit_report(outcome)
     if made.cached or refit is None:
-        parts = [made.lookup.reason, "" if made.cached else planned.hindrance]
+        parts = ["" if made.cached else planned.hindrance, made.lookup.reason]
     else:
         instead = f"refitted in {duration_text(made.made_in_s)} instead of about {duration_text(refit.instead_of_s)}"
-        parts = [made.lookup.reason, instead]
-    return "; ".join(filter(None, parts))
+        parts = [instead, made.lookup.reason]
+    return "; ".join(filter(None, (*parts, _recalibration_text(outcome))))
+
+
+def _recalibration_text(outcome: JobOutcome) -> str:
+    again = outcome.recalibration
+    if again is None:
+        return ""
+    moved = f"{again.moved} of {again.tensors} ranges moved, by at most a factor of {again.largest_factor:.4f}"
+    if again.reused:
+        return f"INT8 keeps the table of the earlier weights: on a sample, {moved}"
+    return f"INT8 calibrated again in {duration_text(again.seconds)}: {moved} (median {again.median_factor:.4f})"
 
 
 def _refit_report(outcome: JobOutcome) -> RefitReport | None:

@@ -24,6 +24,7 @@ from pipeline.recipes import (
     table_of,
 )
 from pipeline.refit_recipes import kept_for_refits, refit_shortcut
+from pipeline.retraining import structure_notes
 from pipeline.runtimes import effective_refit, effective_typing, effective_verbosity
 from pipeline.targets import TENSORRT
 
@@ -49,6 +50,13 @@ def missing_for(job: Job, recipes: Recipes) -> str:
     if takes_table(job) and effective_typing(job.target, job.model.build, recipes.runtimes[runtime]) == "strong":
         return f"needs a runner with {product} and {runtime} up to 10, since later versions have no `int8: implicit`"
     return ""
+
+
+def job_table(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe | None:
+    """The calibration table of a quantized job that this machine can build; ``None`` where the team gives it."""
+    build, version, gpus = model.spec.build, recipes.runtimes[job.target.runtime], _gpus(job, recipes)
+    weak = effective_typing(job.target, build, version) == "weak"
+    return recipes.table(model, native=weak and takes_table(job), gpus=gpus)
 
 
 def takes_table(job: Job) -> bool:
@@ -167,7 +175,7 @@ def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
         expensive=True,
         shortcut=lambda: refit_shortcut(job, model, recipes, kept, wanted.request),
         also=lambda outcome: (kept,) if kept is not None and outcome.get("weights_record") else (),
-        notes={"structure": str(model.facts.structure)},
+        notes=structure_notes(model),
     )
 
 

@@ -40,9 +40,9 @@ def model_key(onnx: Digest, external: Mapping[str, Digest], tools: Mapping[str, 
     return _key("model", {"model.onnx": str(onnx), **files, "tool.onnx": tools["onnx"]})
 
 
-def operators_key(model: Digest, runtime: str, version: str) -> Key:
-    """Which operators of a model a runtime's parser refuses."""
-    return _key("operators", {"model": str(model), "runtime": runtime, "runtime.version": version})
+def operators_key(structure: Digest, runtime: str, version: str) -> Key:
+    """Which operators of a model a runtime's parser refuses: a matter of its structure, node names included."""
+    return _key("operators", {"model.structure": str(structure), "runtime": runtime, "runtime.version": version})
 
 
 def calibration_ingredients(calibration: Calibration, data: Digest, tools: Mapping[str, str]) -> dict[str, Ingredient]:
@@ -58,6 +58,8 @@ def calibration_ingredients(calibration: Calibration, data: Digest, tools: Mappi
     }
     if calibration.method.value == "percentile":
         named["calibration.percentile"] = calibration.percentile
+    if calibration.reuse_within is not None:
+        named["calibration.reuse-within"] = calibration.reuse_within
     return named
 
 

@@ -9,11 +9,12 @@ from pipeline.base_comparison import with_comparison
 from pipeline.bench.measurement import measurement_from_json
 from pipeline.bench_recipes import benchmark_recipe, original_recipes
 from pipeline.compare.gates import held_to_base
-from pipeline.engine_recipes import engine_check_recipe, engine_recipe
+from pipeline.engine_recipes import engine_check_recipe, engine_recipe, job_table
 from pipeline.errors import BuildError, Cancelled, ModelError, PipelineError
 from pipeline.inspection_recipes import layers_of, layers_recipe, rebuild_recipe
 from pipeline.judgement import objection_to
 from pipeline.plan import State
+from pipeline.recalibration import recalibration_of
 from pipeline.verify.comparison import comparison_from_json
 from pipeline.verify.judge import judge
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pipeline.inspection.layers import EngineLayers
     from pipeline.manifest.types import ModelSpec
     from pipeline.plan import PlannedJob
+    from pipeline.recalibration import Recalibration
     from pipeline.recipes import Recipes
     from pipeline.survey import SurveyedModel
     from pipeline.verify.comparison import Comparison
@@ -39,6 +41,7 @@ class JobOutcome:
     """A job after the work. ``engine`` is there whenever one was obtained, also where it was then judged unfit.
 
     ``layers`` are what the engine is made of, where a GPU could tell; ``rebuilt`` compares a second build's tactics.
+    ``recalibration`` says what a retraining did to the calibration table that the engine was made from in this run.
     ``measurement`` says how fast the engine is, ``originals`` how fast the original model is in its frameworks.
     ``base`` is what the base branch left of the job, ``change`` how much slower than that it is, ``cause`` which layers
     changed most. ``error`` says why the job failed; a job for another machine has neither engine nor error.
@@ -50,6 +53,7 @@ class JobOutcome:
     verdicts: tuple[Verdict, ...] = ()
     layers: EngineLayers | None = None
     rebuilt: Artefact | None = None
+    recalibration: Recalibration | None = None
     measurement: Measurement | None = None
     originals: tuple[Measurement, ...] = ()
     base: JobBaseline | None = None
@@ -121,7 +125,11 @@ def _judged(
 
 
 def _with_engine(outcome: JobOutcome, recipes: Recipes, model: SurveyedModel) -> JobOutcome:
-    return _of_engine(outcome, recipes.workshop.obtain(engine_recipe(outcome.planned.job, model, recipes)))
+    job = outcome.planned.job
+    found = _of_engine(outcome, recipes.workshop.obtain(engine_recipe(job, model, recipes)))
+    if found.engine is None or found.engine.cached or not job.precision.quantized:
+        return found
+    return replace(found, recalibration=recalibration_of(job_table(job, model, recipes), model, recipes.workshop))
 
 
 def _of_engine(outcome: JobOutcome, engine: Artefact) -> JobOutcome:

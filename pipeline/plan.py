@@ -97,13 +97,13 @@ def planned_from_lookup(job: Job, lookup: CacheLookup) -> PlannedJob:
 
 def to_be_refitted(planned: PlannedJob, instead_of_s: float) -> PlannedJob:
     """``planned`` where the engine is to be made of one that took ``instead_of_s`` to build."""
-    told = f"the weights alone: to be refitted instead of built in about {duration_text(instead_of_s)}"
-    return replace(planned, reason=f"{planned.reason}; {told}", previous_s=None)
+    told = f"to be refitted instead of built in about {duration_text(instead_of_s)}, since the weights alone changed"
+    return replace(planned, reason=f"{told}; {planned.reason}", previous_s=None)
 
 
 def not_to_be_refitted(planned: PlannedJob, hindrance: str) -> PlannedJob:
     """``planned`` where the weights alone changed, and the engine is built all the same."""
-    return replace(planned, reason=f"{planned.reason}; {hindrance}", hindrance=hindrance)
+    return replace(planned, reason=f"{hindrance}; {planned.reason}", hindrance=hindrance)
 
 
 def previous_s_from_lookup(lookup: CacheLookup) -> float | None:

@@ -19,6 +19,8 @@ from pipeline.ingredients import (
 from pipeline.manifest.types import CalibrationMethod
 from pipeline.prepare.calibration_table import read_table
 from pipeline.prepare.facts import facts_to_json
+from pipeline.recalibration import table_shortcut
+from pipeline.retraining import structure_notes
 from pipeline.targets import TENSORRT
 from pipeline.verify.comparison import comparison_from_json
 
@@ -55,7 +57,7 @@ class Recipes:
     def operators(self, model: SurveyedModel, runtime: str) -> Recipe:
         """Which operators ``runtime``'s parser refuses."""
         return Recipe(
-            key=operators_key(model.digest, runtime, self.runtimes[runtime]),
+            key=operators_key(model.facts.named_structure, runtime, self.runtimes[runtime]),
             subject=f"{model.spec.name}/{runtime}",
             task="check-operators",
             stage="checking operators of",
@@ -113,6 +115,8 @@ class Recipes:
             timeout_s=model.spec.build.timeout_s,
             memory_bytes=memory_bytes(model),
             expensive=True,
+            shortcut=lambda: table_shortcut(self.calibration(model), model, self.workshop),
+            notes=structure_notes(model),
         )
 
     def native_calibration(self, model: SurveyedModel, gpus: tuple[GpuDevice, ...]) -> Recipe:
@@ -133,6 +137,7 @@ class Recipes:
             task="calibrate-native",
             request=request,
             gpus=gpus,
+            shortcut=lambda: None,
         )
 
     def prepared_from(self, model: SurveyedModel, precision: Precision) -> Mapping[str, Ingredient]:

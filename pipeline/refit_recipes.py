@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts import Shortcut
-from pipeline.cache.content import Hit, Miss
+from pipeline.cache.content import Hit
 from pipeline.ingredients import refit_key
 from pipeline.plan import State, not_to_be_refitted, to_be_refitted
+from pipeline.retraining import weights_alone
 from pipeline.runtimes import effective_refit, refit_hindrance
 
 if TYPE_CHECKING:
@@ -44,19 +45,10 @@ def with_outlook(planned: PlannedJob, model: SurveyedModel, recipes: Recipes, en
     if built_s is not None:
         return to_be_refitted(planned, built_s)
     lookup = recipes.workshop.look_up(engine.key, engine.subject)
-    if not isinstance(lookup, Miss) or not _weights_alone(lookup, model):
+    if not weights_alone(lookup, model):
         return planned
     hindrance = _hindrance(job, model, version)
-    return not_to_be_refitted(planned, f"the weights alone, and it is built because {hindrance}")
-
-
-def _weights_alone(lookup: Miss, model: SurveyedModel) -> bool:
-    """Whether nothing but the weights of the model differs from the entry that is most like it."""
-    return (
-        lookup.nearest is not None
-        and {difference.name for difference in lookup.differences} == {"model"}
-        and lookup.nearest.metadata.get("structure") == str(model.facts.structure)
-    )
+    return not_to_be_refitted(planned, f"built although the weights alone changed: {hindrance}")
 
 
 def _hindrance(job: Job, model: SurveyedModel, version: str) -> str:

@@ -20,6 +20,7 @@ _FILES: Final = frozenset(
         "layers",
         "model",
         "plugins",
+        "ranges",
         "reference",
         "table",
         "tactics",

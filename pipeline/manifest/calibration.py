@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.manifest.defaults import written_in_defaults
 from pipeline.manifest.node import INVALID, Node, given_members, shown
 from pipeline.manifest.types import Calibration, CalibrationMethod
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipeline.errors import Fault
     from pipeline.manifest.files import Files
     from pipeline.precision import Precision
 
-_KINDS = {"samples": int, "batch_size": int, "method": CalibrationMethod, "percentile": float}
+_KINDS: dict[str, Callable[[Any], Any]] = {
+    "samples": int,
+    "batch_size": int,
+    "method": CalibrationMethod,
+    "percentile": float,
+    "reuse_within": lambda text: float(text.rstrip("%")) / 100,
+}
 
 
 def calibration_from_node(model: Node, precisions: list[tuple[Node, Precision]], files: Files) -> Calibration | None:
@@ -31,6 +39,7 @@ def calibration_from_node(model: Node, precisions: list[tuple[Node, Precision]],
         return Calibration(table=table, location=node.location) if table else None
     _check_percentile(node, files.faults)
     _check_legacy(model, node, files.faults)
+    _check_reuse(model, node, files.faults)
     data = files.data(node.members["data"])
     given = given_members(node)
     settings = {name: kind(given[name]) for name, kind in _KINDS.items() if name in given}
@@ -85,3 +94,14 @@ def _check_legacy(model: Node, node: Node, faults: list[Fault]) -> None:
     if method is not None and method.value == CalibrationMethod.LEGACY and road != "implicit":
         what = "is TensorRT's own calibrator, which `int8: explicit` does not use"
         faults.append(method.fault(what, "set `int8: implicit` in `build`, or choose entropy, minmax or percentile"))
+
+
+def _check_reuse(model: Node, node: Node, faults: list[Fault]) -> None:
+    """TensorRT's own calibrators do not tell the ranges of a sample."""
+    reuse, method, build = node.members.get("reuse_within"), node.members.get("method"), model.members.get("build")
+    by_tensorrt = given_members(build).get("int8", "explicit") == "implicit" and (
+        method is None or method.value != CalibrationMethod.PERCENTILE
+    )
+    if reuse is not None and by_tensorrt:
+        what = "needs ranges of a sample, which TensorRT's own calibrators do not tell"
+        faults.append(reuse.fault(what, "remove it, or use `int8: explicit`"))

@@ -72,6 +72,8 @@ class Calibration:
     """Share of absolute values kept, in percent; only read by ``percentile``."""
     table: Path | None = None
     """A calibration table in TensorRT's text form. All fields above but this have their defaults where it is given."""
+    reuse_within: float | None = None
+    """How far ranges may have moved, as a share, for a retrained model to keep the table; never kept where ``None``."""
     location: Location = field(compare=False)
 
 

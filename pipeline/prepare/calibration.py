@@ -8,6 +8,7 @@ without bound where a later batch has a much larger maximum than the first.
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,15 +29,18 @@ from pipeline.prepare.onnx_model import load_model, save_model
 from pipeline.prepare.qdq_placement import range_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from onnx import ModelProto
 
     from pipeline.prepare.calibration_table import CalibrationTable
+    from pipeline.prepare.dataset import Dataset
     from pipeline.prepare.graph import GraphIndex
 
 TABLE_FILE = "calibration.table"
 RANGES_FILE = "calibration.json"
+SAMPLE = 32
+"""How many samples, rounded up to whole batches, tell whether a retrained model may keep a table."""
 _Batch = dict[str, "np.ndarray[Any, Any]"]
 """Arrays by input name, with the samples along axis 0."""
 
@@ -60,39 +64,103 @@ def calibrate(request: dict[str, Any], folder: Path) -> dict[str, Any]:
             why="its calibrators serve weakly typed builds, up to TensorRT 10, with `int8: implicit`",
             fix="use entropy, minmax or percentile",
         )
-    model = load_model(Path(request["model"]))
-    inputs = tuple(tensor_from_json(item) for item in request["inputs"])
-    data = Path(request["data"])
-    dataset = open_dataset(data, inputs, samples=request["samples"])
-    batch_size = dataset.fixed_batch_size or int(request["batch_size"])
-    index = index_from_model(model)
-    measured = measured_tensors(index)
-    if not measured:
-        raise ModelError(
-            "the model computes no float32 tensor, so there is nothing to calibrate",
-            fix="give the FP32 model, or take int8 out of its precisions",
-        )
-    histograms = dict(zip(measured, (MagnitudeHistogram() for _ in measured), strict=True))
-    scratch = folder / "instrumented"
-    scratch.mkdir()
-    for activations in _activations(model, measured, dataset.batches(batch_size), scratch):
-        for tensor, values in activations.items():
-            histograms[tensor].add(values)
-    shutil.rmtree(scratch)
-    _refuse_nan_outputs(index, histograms)
-    table, ranges = _table_from_histograms(index, histograms, method, float(request["percentile"]))
+    run = _Run.from_request(request)
+    sample: dict[str, float] = {}
+
+    def take_sample(batches: int, histograms: Mapping[str, MagnitudeHistogram]) -> None:
+        if batches == run.sample_batches:
+            sample.update(_kept_ranges(histograms, method, float(request["percentile"])))
+
+    histograms = run.histograms(folder, take_sample)
+    _refuse_nan_outputs(run.index, histograms)
+    table, ranges = _table_from_histograms(run.index, histograms, method, float(request["percentile"]))
     description = {
         "method": method.value,
         "percentile": float(request["percentile"]) if method is CalibrationMethod.PERCENTILE else None,
-        "samples": len(dataset),
-        "batch_size": batch_size,
-        "data": str(dataset_digest(data)),
+        "samples": len(run.dataset),
+        "batch_size": run.batch_size,
+        "data": str(dataset_digest(Path(request["data"]))),
         "tools": _tool_versions(),
+        "sample": {"samples": run.sample_samples, "ranges": sample},
         **ranges,
     }
     write_bytes_atomically(folder / TABLE_FILE, str(table).encode())
     write_bytes_atomically(folder / RANGES_FILE, canonical_json(description))
-    return {"table": TABLE_FILE, "json": RANGES_FILE, "tensors": len(table.scales), "samples": len(dataset)}
+    return {"table": TABLE_FILE, "json": RANGES_FILE, "tensors": len(table.scales), "samples": len(run.dataset)}
+
+
+def measured_ranges(request: dict[str, Any], folder: Path) -> dict[str, float]:
+    """Tensor -> the largest magnitude that the method keeps, over the samples of a request as ``calibrate`` takes it.
+
+    Nothing stays in ``folder``. Raises what ``calibrate`` raises.
+    """
+    run = _Run.from_request(request)
+    histograms = run.histograms(folder)
+    _refuse_nan_outputs(run.index, histograms)
+    return _kept_ranges(histograms, CalibrationMethod(request["method"]), float(request["percentile"]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One pass over the data. ``measured`` are the tensors with a histogram."""
+
+    model: ModelProto
+    index: GraphIndex
+    measured: tuple[str, ...]
+    dataset: Dataset
+    batch_size: int
+
+    @staticmethod
+    def from_request(request: dict[str, Any]) -> _Run:
+        model = load_model(Path(request["model"]))
+        inputs = tuple(tensor_from_json(item) for item in request["inputs"])
+        dataset = open_dataset(Path(request["data"]), inputs, samples=request["samples"])
+        index = index_from_model(model)
+        measured = measured_tensors(index)
+        if not measured:
+            raise ModelError(
+                "the model computes no float32 tensor, so there is nothing to calibrate",
+                fix="give the FP32 model, or take int8 out of its precisions",
+            )
+        return _Run(model, index, measured, dataset, dataset.fixed_batch_size or int(request["batch_size"]))
+
+    @property
+    def sample_samples(self) -> int:
+        """How many samples the sample has: whole batches, unless the data ends before."""
+        return min(len(self.dataset), -(-SAMPLE // self.batch_size) * self.batch_size)
+
+    @property
+    def sample_batches(self) -> int:
+        """How many batches these are."""
+        return -(-self.sample_samples // self.batch_size)
+
+    def histograms(
+        self,
+        folder: Path,
+        after_batch: Callable[[int, Mapping[str, MagnitudeHistogram]], None] = lambda batches, histograms: None,  # noqa: ARG005
+    ) -> dict[str, MagnitudeHistogram]:
+        """Those of every measured tensor. ``after_batch`` is told how many batches they hold by now."""
+        found = {tensor: MagnitudeHistogram() for tensor in self.measured}
+        scratch = folder / "instrumented"
+        scratch.mkdir()
+        batches = self.dataset.batches(self.batch_size)
+        for number, activations in enumerate(_activations(self.model, self.measured, batches, scratch), start=1):
+            for tensor, values in activations.items():
+                found[tensor].add(values)
+            after_batch(number, found)
+        shutil.rmtree(scratch)
+        return found
+
+
+def _kept_ranges(
+    histograms: Mapping[str, MagnitudeHistogram], method: CalibrationMethod, percentile: float
+) -> dict[str, float]:
+    kept = {
+        tensor: amax_from_histogram(histogram, method, percentile)
+        for tensor, histogram in histograms.items()
+        if histogram.finite
+    }
+    return {tensor: amax for tensor, amax in kept.items() if amax > 0}
 
 
 def measured_tensors(index: GraphIndex) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipeline.prepare.calibration_table import CalibrationTable
 
 
@@ -54,15 +56,16 @@ class Drift:
 
 def drift_between(before: CalibrationTable, after: CalibrationTable) -> Drift:
     """What moved from ``before`` to ``after``; the headers are not compared."""
-    both = before.scales.keys() & after.scales.keys()
-    moved = [
-        Moved(tensor, before.scales[tensor], after.scales[tensor])
-        for tensor in both
-        if before.scales[tensor] != after.scales[tensor]
-    ]
+    return drift_between_scales(before.scales, after.scales)
+
+
+def drift_between_scales(before: Mapping[str, float], after: Mapping[str, float]) -> Drift:
+    """What moved from ``before`` to ``after``, each tensor name -> a scale or range above zero."""
+    both = before.keys() & after.keys()
+    moved = [Moved(tensor, before[tensor], after[tensor]) for tensor in both if before[tensor] != after[tensor]]
     return Drift(
         moved=tuple(sorted(moved, key=lambda each: (-each.factor, each.tensor))),
         same=len(both) - len(moved),
-        gone=tuple(sorted(before.scales.keys() - both)),
-        new=tuple(sorted(after.scales.keys() - both)),
+        gone=tuple(sorted(before.keys() - both)),
+        new=tuple(sorted(after.keys() - both)),
     )

@@ -197,12 +197,30 @@ class RefitReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecalibrationReport:
+    """What a retraining did to the calibration table. ``seconds`` is how long it took to know.
+
+    ``reused`` says that the table of the earlier weights was kept. Of ``tensors`` ranges ``moved`` have changed, by at
+    most ``largest_factor`` up or down and by ``median_factor`` in the middle: over all calibration data, or over a
+    sample where the table was kept.
+    """
+
+    seconds: float
+    reused: bool
+    tensors: int
+    moved: int
+    largest_factor: float
+    median_factor: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobReport:
     """One job. ``id`` is ``<model>/<target>/<precision>``; ``compute_capability`` is like ``8.9``.
 
     ``reason`` says why it was a hit or what changed. ``build_s`` is what building took in this run, ``None`` where
     nothing was built; ``previous_build_s`` is the last duration that the cache knows. ``refit`` says that the engine is
-    another one with new weights, made now or earlier.
+    another one with new weights, made now or earlier; ``recalibration`` says what a retrained model did in this run to
+    the table of its earlier weights.
     """
 
     id: str
@@ -216,6 +234,7 @@ class JobReport:
     build_s: float | None = None
     previous_build_s: float | None = None
     refit: RefitReport | None = None
+    recalibration: RecalibrationReport | None = None
     engine: EngineReport | None = None
     accuracy: AccuracyReport | None = None
     layers: LayersReport | None = None

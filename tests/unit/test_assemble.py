@@ -4,11 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.artefacts import Artefact
 from pipeline.assemble import Log, report_from_outcomes
+from pipeline.cache.content import Miss
+from pipeline.digest import digest_from_bytes
 from pipeline.errors import BuildError, Cancelled, ModelError
+from pipeline.keys import key_from_ingredients
 from pipeline.outcome import JobOutcome
-from pipeline.plan import PlannedJob, State, needs_runner
-from pipeline.publish.report import Outcome, Report, Status, Subject
+from pipeline.plan import PlannedJob, State, needs_runner, not_to_be_refitted
+from pipeline.publish.report import Outcome, RefitReport, Report, Status, Subject
+from pipeline.recalibration import Recalibration
 from pipeline.verify.comparison import Comparison, OutputComparison
 from tests.support.specs import H200, job
 
@@ -69,3 +74,53 @@ def test_the_accuracy_says_what_was_checked() -> None:
     assert accuracy.subject is Subject.ENGINE
     assert accuracy.top1_reference_percent == 99.0
     assert accuracy.outputs[0].cosine_min == 0.9
+
+
+ORIGIN = digest_from_bytes(b"origin")
+TOLD = {
+    "origin": str(ORIGIN),
+    "instead_of_s": 80.2,
+    "seconds": {"model": 1, "start": 1, "load": 0.1, "refit": 0.3, "write": 0.1},
+    "weights": 108,
+    "changed": 107,
+}
+
+
+def made(*, cached: bool = False, **outcome: object) -> Artefact:
+    key = key_from_ingredients("engine", {"model": "m"})
+    lookup = Miss("changed: model a -> b")
+    return Artefact(key=key, files={}, outcome=outcome, cached=cached, lookup=lookup, made_in_s=2.5)
+
+
+def test_a_refit_is_told_with_what_it_saved() -> None:
+    (found,) = report_of(JobOutcome(planned=PLANNED, engine=made(refit=TOLD))).jobs
+    assert found.reason == "refitted in 2.50 s instead of about 80.2 s; changed: model a -> b"
+    assert found.refit == RefitReport(origin=ORIGIN, refit_s=0.5, instead_of_s=80.2, weights=108, changed=107)
+
+
+def test_an_engine_that_was_refitted_earlier_is_known_as_one_and_saves_nothing_more() -> None:
+    (found,) = report_of(JobOutcome(planned=PLANNED, engine=made(refit=TOLD, cached=True))).jobs
+    assert found.refit is not None
+    assert found.reason == "changed: model a -> b"
+
+
+def test_a_build_in_place_of_a_refit_is_told_with_its_reason() -> None:
+    planned = not_to_be_refitted(PLANNED, "built although the weights alone changed: INT8")
+    (found,) = report_of(JobOutcome(planned=planned, engine=made())).jobs
+    assert found.reason == "built although the weights alone changed: INT8; changed: model a -> b"
+
+
+@pytest.mark.parametrize(
+    ("reused", "opening", "closing"),
+    [
+        (False, "INT8 calibrated again in 12.0 s: ", " (median 1.0400)"),
+        (True, "INT8 keeps the table of the earlier weights: on a sample, ", ""),
+    ],
+)
+def test_what_a_retraining_did_to_the_ranges_is_told(*, reused: bool, opening: str, closing: str) -> None:
+    again = Recalibration(seconds=12.0, reused=reused, tensors=18, moved=17, largest_factor=1.27, median_factor=1.04)
+    (found,) = report_of(JobOutcome(planned=PLANNED, engine=made(), recalibration=again)).jobs
+    text = "17 of 18 ranges moved, by at most a factor of 1.2700"
+    assert found.reason == f"changed: model a -> b; {opening}{text}{closing}"
+    assert found.recalibration is not None
+    assert found.recalibration.reused is reused

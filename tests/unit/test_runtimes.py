@@ -9,7 +9,7 @@ import pytest
 from pipeline.errors import DeviceError
 from pipeline.manifest.types import Budgets, BuildSettings, Location, ModelSpec
 from pipeline.precision import Precision
-from pipeline.runtimes import RUNTIMES, build_refusals, effective_typing, refusals
+from pipeline.runtimes import RUNTIMES, build_refusals, effective_refit, effective_typing, refusals
 from pipeline.targets import TENSORRT, TENSORRT_RTX, Target, target_from_name
 
 if TYPE_CHECKING:
@@ -85,6 +85,43 @@ def test_settings_that_tensorrt_rtx_cannot_honour_are_refused(build: BuildSettin
     assert section == "build"
     assert getattr(build, name) != getattr(BuildSettings(), name)
     assert _refused("l4", TENSORRT, Precision.FP16, build) == []
+
+
+@pytest.mark.parametrize(
+    ("refit", "precision", "version", "expected"),
+    [
+        ("auto", Precision.FP16, "8.6.0", True),
+        ("auto", Precision.FP32, "11.4.0.106", True),
+        ("auto", Precision.FP16, "11.3.0.1", False),
+        ("always", Precision.FP16, "11.3.0.1", True),
+        ("auto", Precision.INT8, "8.6.0", False),
+        ("never", Precision.FP16, "8.6.0", False),
+    ],
+)
+def test_engines_are_refittable_where_that_is_known_to_be_right(
+    refit: str, precision: Precision, version: str, *, expected: bool
+) -> None:
+    target = Target("h200", TENSORRT, (9, 0), "h200")
+    assert effective_refit(target, BuildSettings(refit=refit), precision, version) is expected
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        BuildSettings(sparsity=True),
+        BuildSettings(dla_core=0),
+        BuildSettings(version_compatible=True),
+        BuildSettings(plugins=(Path("/p.so"),)),
+    ],
+)
+def test_settings_under_which_refitting_was_not_tried_are_left_alone(build: BuildSettings) -> None:
+    target = Target("h200", TENSORRT, (9, 0), "h200")
+    assert not effective_refit(target, build, Precision.FP16, "8.6.0")
+
+
+def test_an_engine_without_weights_cannot_do_without_refits() -> None:
+    build = BuildSettings(strip_weights=True, refit="never")
+    assert _refused("h200", TENSORRT, Precision.FP16, build) == [("build", "refit")]
 
 
 def test_settings_that_tensorrt_rtx_takes_are_not_refused() -> None:

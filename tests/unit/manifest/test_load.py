@@ -106,6 +106,31 @@ def test_the_runtime_of_a_model_overrides_that_of_the_defaults(tmp_path: Path) -
     assert manifest_from_text(tmp_path, text).models[0].targets[0].runtime == TENSORRT
 
 
+@pytest.mark.parametrize(("written", "share"), [("2%", 0.02), ("0.5%", 0.005), ("0%", 0)])
+def test_a_table_may_be_kept_within_a_percentage(tmp_path: Path, written: str, share: float) -> None:
+    text = f"{MODEL}    calibration: {{data: calibration.npz, reuse_within: {written}}}\n"
+    calibration = manifest_from_text(tmp_path, text).models[0].calibration
+    assert calibration is not None
+    assert calibration.reuse_within == pytest.approx(share)
+
+
+@pytest.mark.parametrize("written", ["0.02", "-1%", "100%", "2 %"])
+def test_anything_but_a_percentage_is_refused(tmp_path: Path, written: str) -> None:
+    text = f"{MODEL}    calibration: {{data: calibration.npz, reuse_within: '{written}'}}\n"
+    (fault,) = faults_of_text(tmp_path, text)
+    assert "write a percentage below 100, such as `2%`" in fault
+
+
+def test_tensorrts_own_calibrators_keep_no_table_within_a_percentage(tmp_path: Path) -> None:
+    text = (
+        f"{MODEL}    runtime: tensorrt\n    build: {{int8: implicit}}\n"
+        "    calibration: {data: calibration.npz, method: METHOD, reuse_within: 2%}\n"
+    )
+    (fault,) = faults_of_text(tmp_path, text.replace("METHOD", "entropy"))
+    assert "needs ranges of a sample, which TensorRT's own calibrators do not tell" in fault
+    assert faults_of_text(tmp_path, text.replace("METHOD", "percentile")) == []
+
+
 def test_part_of_a_calibration_may_stand_in_the_defaults(tmp_path: Path) -> None:
     manifest = manifest_from_text(tmp_path, "defaults: {calibration: {method: minmax}}\n" + MODEL)
     assert manifest.models[0].calibration is None
