@@ -76,8 +76,8 @@ class Recipe:
     miss it at the same moment. What takes many children, one after another on the same GPU, has ``in_turn``: it gets
     the request and a child that does the task once, and gives the outcome.
 
-    ``shortcut`` is asked for when it must be made, and tried first; ``keep`` is not called for what it makes. ``also`` are keys that a new artefact is kept
-    under besides. ``notes`` go into its receipt.
+    ``shortcut`` is asked for when it must be made, and tried first; ``keep`` is not called for what it makes. ``also``
+    are keys that a new artefact is kept under besides. ``notes`` go into its receipt.
     """
 
     key: Key
@@ -219,8 +219,8 @@ class Workshop:
     def earlier(self, receipt: Receipt, subject: str) -> Artefact | None:
         """The artefact of a ``receipt`` that a look-up gave, if it is still there; fetched for ``subject``."""
         key = receipt.key
-        plain = Recipe(key=key, subject=subject, task="", stage="", request=lambda _: {})
-        found = self._fetch(plain, Hit(receipt), self._scratch / "earlier" / key.digest.hex / subject)
+        folder = self._scratch / "earlier" / key.digest.hex / subject
+        found = self._read(key, Hit(receipt), folder, lambda _files, _outcome: ())
         return found if isinstance(found, Artefact) else None
 
     def obtained(self, key: Key) -> Artefact | None:

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from pipeline import __version__
-from pipeline.digest import Digest
+from pipeline.build.refit_outcome import refit_from_json
 from pipeline.errors import Cancelled
 from pipeline.inspection.layers import LAYERS_SUFFIX
 from pipeline.inspection.precision_shares import AUDITED, audit_precision, precision_shares
@@ -130,13 +130,13 @@ def _recalibration_text(outcome: JobOutcome) -> str:
 def _refit_report(outcome: JobOutcome) -> RefitReport | None:
     if outcome.engine is None or not outcome.refitted:
         return None
-    told = outcome.engine.outcome["refit"]
+    refit = refit_from_json(outcome.engine.outcome["refit"])
     return RefitReport(
-        origin=Digest.parse(told["origin"]),
-        refit_s=round(sum(told["seconds"][step] for step in ("load", "refit", "write")), 3),
-        instead_of_s=float(told["instead_of_s"]),
-        weights=int(told["weights"]),
-        changed=int(told["changed"]),
+        origin=refit.origin,
+        refit_s=refit.engine_s,
+        instead_of_s=refit.instead_of_s,
+        weights=refit.weights,
+        changed=refit.changed,
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from pipeline.build.plan_header import PlanHeader
+from pipeline.build.refit_outcome import Refit, refit_from_json, refit_to_json
 from pipeline.manifest.types import ShapeRange
 from pipeline.precision import Precision
 
@@ -77,6 +78,8 @@ class BuildOutcome:
     """The file with the timing cache that the engine was built from, where it was to be kept."""
     weights_record: str | None = None
     """The file with the digests of the weights of a refittable engine (``pipeline.build.refit_weights``)."""
+    refit: Refit | None = None
+    """How it was made of another engine, where it was not built."""
 
 
 def request_to_json(request: BuildRequest) -> dict[str, Any]:
@@ -150,7 +153,8 @@ def request_from_json(data: Mapping[str, Any]) -> BuildRequest:
 
 def outcome_to_json(outcome: BuildOutcome) -> dict[str, Any]:
     """The JSON form; ``outcome_from_json`` is its inverse."""
-    return {
+    refit = {} if outcome.refit is None else {"refit": refit_to_json(outcome.refit)}
+    return refit | {
         "engine": outcome.engine,
         "size_bytes": outcome.size_bytes,
         "runtime_version": outcome.runtime_version,
@@ -166,7 +170,7 @@ def outcome_to_json(outcome: BuildOutcome) -> dict[str, Any]:
 
 def outcome_from_json(data: Mapping[str, Any]) -> BuildOutcome:
     """Read what ``outcome_to_json`` wrote. Raises ``ValueError`` for anything else."""
-    _only(data, BuildOutcome)
+    _only({"weights_record": None, "refit": None, **data}, BuildOutcome)
     engine = _typed(data, "engine", str)
     if Path(engine).name != engine:
         _refuse("engine")
@@ -181,6 +185,7 @@ def outcome_from_json(data: Mapping[str, Any]) -> BuildOutcome:
         warnings=_texts(data, "warnings"),
         tactics=None if data.get("tactics") is None else _typed(data, "tactics", str),
         weights_record=None if data.get("weights_record") is None else _typed(data, "weights_record", str),
+        refit=None if data.get("refit") is None else refit_from_json(data["refit"]),
     )
 
 

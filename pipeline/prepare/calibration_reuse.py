@@ -19,8 +19,8 @@ from pipeline.prepare.calibration_drift import drift_between_scales
 def reuse_table(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Copy the table at ``request["before"]`` into ``folder`` where no range moved by more than ``request["within"]``.
 
-    The rest of the request is that of ``calibrate``; ``before`` names ``table``, ``ranges`` (the JSON beside it) and the ``outcome`` of the
-    calibration. Returns that outcome with ``reused``: ``samples``, ``tensors``, ``moved``,
+    The rest of the request is that of ``calibrate``. ``before`` names ``table``, ``ranges`` (the JSON beside it) and
+    the ``outcome`` of the calibration. Returns that outcome with ``reused``: ``samples``, ``tensors``, ``moved``,
     ``largest_factor`` and ``median_factor``.
 
     Raises ``ModelError`` with the range that moved farthest, or the tensors that are new or gone.

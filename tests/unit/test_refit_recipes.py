@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipeline.build.plan_header import PlanHeader
+from pipeline.build.request import BuildOutcome, outcome_to_json
 from pipeline.cache.content import Hit
 from pipeline.devices import GpuDevice
 from pipeline.digest import digest_from_bytes
@@ -31,8 +33,14 @@ TOOLS = {"onnx": "1.23.2", "onnxruntime": "1.31.1", "numpy": "2.4.6"}
 GPU = GpuDevice(
     uuid="GPU-1", name="NVIDIA H200", compute_capability=(9, 0), memory_bytes=1, driver="580.1", cuda="13.0"
 )
-HEADER = "ftrt" + 20 * "\0" + "\x08\x06\0\0" + 36 * "\0"
+HEADER_CHARS = 64
 SECONDS = {"model": 0.1, "start": 0.1, "load": 0.1, "refit": 0.2, "write": 0.1}
+
+
+def header_of(version: str) -> str:
+    """How a plan of full TensorRT begins, as text."""
+    numbers = [*map(int, version.split(".")), 0]
+    return "ftrt" + 20 * "\0" + "".join(map(chr, numbers[:4])) + 36 * "\0"
 
 
 @dataclass
@@ -41,6 +49,7 @@ class Children:
 
     structure: bytes = b"structure"
     refusal: str = ""
+    version: str = "8.6.0"
     asked: list[str] = field(default_factory=list)
     requests: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -55,10 +64,24 @@ class Children:
         if task == "refit":
             return self._refitted(request, folder)
         assert task == "build"
-        (folder / "engine.plan").write_text(HEADER + "engine of " + Path(request["model"]).read_text())
+        (folder / "engine.plan").write_text(header_of(self.version) + "engine of " + Path(request["model"]).read_text())
         (folder / "weights.json").write_text("weights")
         record = "weights.json" if request["refit"] else None
-        return {"engine": "engine.plan", "tactics": None, "weights_record": record, "inputs": ["image"]}
+        size_bytes = (folder / "engine.plan").stat().st_size
+        header = PlanHeader(magic="ftrt", version="8.6.0.0", size_bytes=None, capability_mask=None)
+        return outcome_to_json(
+            BuildOutcome(
+                engine="engine.plan",
+                size_bytes=size_bytes,
+                runtime_version="8.6.0",
+                build_s=1.0,
+                inputs=(),
+                outputs=(),
+                header=header,
+                warnings=(),
+                weights_record=record,
+            )
+        )
 
     def _refitted(self, request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         if self.refusal:
@@ -66,7 +89,8 @@ class Children:
         before = Path(request["engine"]).read_text()
         (folder / "engine.plan").write_text(f"{before} with {Path(request['build']['model']).read_text()}")
         told = {"seconds": SECONDS, "weights": 2, "changed": 1}
-        return {**request["outcome"], "weights_record": None, "refit": told}
+        size_bytes = (folder / "engine.plan").stat().st_size
+        return {**request["outcome"], "size_bytes": size_bytes, "weights_record": None, "refit": told}
 
 
 @dataclass
@@ -93,6 +117,7 @@ class Site:
 
     def surveyed(self, model: str, children: Children) -> tuple[Workshop, SurveyedModel, Recipes]:
         self.runs += 1
+        children.version = self.version
         (self.folder / "model.onnx").write_text(model)
         (self.folder / "e.npy").write_bytes(b"data")
         location = Location("m.yaml", 1, 1)
@@ -105,7 +130,7 @@ class Site:
 
 
 def text_of(engine: Artefact) -> str:
-    return engine.files[engine.outcome["engine"]].read_text().removeprefix(HEADER)
+    return engine.files[engine.outcome["engine"]].read_text()[HEADER_CHARS:]
 
 
 def test_a_retrained_model_gets_the_engine_of_the_first_with_new_weights(tmp_path: Path) -> None:

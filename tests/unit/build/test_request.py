@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.build.plan_header import PlanHeader
+from pipeline.build.refit_outcome import Refit, refit_to_json
 from pipeline.build.request import (
     BuildOutcome,
     BuildRequest,
@@ -16,6 +18,7 @@ from pipeline.build.request import (
     request_from_json,
     request_to_json,
 )
+from pipeline.digest import digest_from_bytes
 from pipeline.manifest.types import ShapeRange
 from pipeline.precision import Precision
 
@@ -59,6 +62,15 @@ OUTCOME = BuildOutcome(
 )
 
 
+REFIT = Refit(
+    origin=digest_from_bytes(b"origin"),
+    instead_of_s=80.0,
+    seconds={"model": 0.5, "start": 0.5, "load": 0.1, "refit": 0.2, "write": 0.1},
+    weights=2,
+    changed=1,
+)
+
+
 def through_text(value: dict[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = json.loads(json.dumps(value))
     return result
@@ -71,6 +83,23 @@ def test_a_request_is_read_back_as_it_was(request_: BuildRequest) -> None:
 
 def test_an_outcome_is_read_back_as_it_was() -> None:
     assert outcome_from_json(through_text(outcome_to_json(OUTCOME))) == OUTCOME
+    refitted = replace(OUTCOME, refit=REFIT, weights_record="weights.json")
+    assert outcome_from_json(through_text(outcome_to_json(refitted))) == refitted
+
+
+def test_an_outcome_from_before_refits_is_read() -> None:
+    older = outcome_to_json(OUTCOME)
+    del older["weights_record"]
+    assert outcome_from_json(older) == OUTCOME
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"origin": "none"}, {"seconds": {"load": 1}}, {"weights": "2"}, {"instead_of_s": None}, {"more": 1}],
+)
+def test_a_refit_of_another_form_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"refit|digest"):
+        outcome_from_json(outcome_to_json(OUTCOME) | {"refit": refit_to_json(REFIT) | change})
 
 
 @pytest.mark.parametrize(

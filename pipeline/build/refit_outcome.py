@@ -1,0 +1,65 @@
+"""What is told of a refit, beside what is told of every engine. Loads no native package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.digest import Digest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_ENGINE_STEPS = ("load", "refit", "write")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refit:
+    """``origin`` is the key of the engine whose weights were replaced, and whose build took ``instead_of_s``.
+
+    ``seconds`` is what each step took: to read the ``model``, to ``start`` TensorRT, and to ``load``, ``refit`` and
+    ``write`` the engine. It has ``weights`` weights; ``changed`` tensors of the model had other values.
+    """
+
+    origin: Digest
+    instead_of_s: float
+    seconds: Mapping[str, float]
+    weights: int
+    changed: int
+
+    @property
+    def engine_s(self) -> float:
+        """What TensorRT took for the engine itself."""
+        return round(sum(self.seconds[step] for step in _ENGINE_STEPS), 3)
+
+
+def refit_to_json(refit: Refit) -> dict[str, Any]:
+    """The JSON form; ``refit_from_json`` is its inverse."""
+    return {
+        "origin": str(refit.origin),
+        "instead_of_s": refit.instead_of_s,
+        "seconds": dict(refit.seconds),
+        "weights": refit.weights,
+        "changed": refit.changed,
+    }
+
+
+def refit_from_json(data: object) -> Refit:
+    """Read what ``refit_to_json`` wrote. Raises ``ValueError`` for anything else."""
+    match data:
+        case {
+            "origin": str(origin),
+            "instead_of_s": int() | float() as instead_of_s,
+            "seconds": {"load": _, "refit": _, "write": _, **_others} as seconds,
+            "weights": int(weights),
+            "changed": int(changed),
+            **rest,
+        } if not rest and all(isinstance(took, int | float) for took in seconds.values()):
+            return Refit(
+                origin=Digest.parse(origin),
+                instead_of_s=float(instead_of_s),
+                seconds={str(step): float(took) for step, took in seconds.items()},
+                weights=weights,
+                changed=changed,
+            )
+    raise ValueError("not what is told of a refit")
