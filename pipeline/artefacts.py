@@ -77,7 +77,8 @@ class Recipe:
     the request and a child that does the task once, and gives the outcome.
 
     ``shortcut`` is asked for when it must be made, and tried first; ``keep`` is not called for what it makes. ``also``
-    are keys that a new artefact is kept under besides. ``notes`` go into its receipt.
+    are keys that a new artefact is kept under besides. ``notes`` go into its receipt. What is not ``stored``
+    lives as long as the run alone.
     """
 
     key: Key
@@ -98,6 +99,7 @@ class Recipe:
     shortcut: Callable[[], Shortcut | None] = lambda: None
     also: Callable[[Mapping[str, Any]], tuple[Key, ...]] = lambda outcome: ()  # noqa: ARG005
     notes: Mapping[str, Any] = field(default_factory=dict)
+    stored: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +244,7 @@ class Workshop:
         return replace(made, lookup=unfit.lookup)
 
     def _fetch_or_make(self, recipe: Recipe) -> Artefact:
-        lookup = self.look_up(recipe.key, recipe.subject)
+        lookup = self.look_up(recipe.key, recipe.subject) if recipe.stored else Off("it is never kept")
         folder = self._scratch / recipe.key.kind / recipe.key.digest.hex
         theirs = _MadeElsewhere(self._cache, recipe.key, lambda hit: self._fetch(recipe, hit, folder / "theirs"))
         warnings: tuple[str, ...] = ()
@@ -412,6 +414,8 @@ class Workshop:
 
     def _commit(self, recipe: Recipe, made: Artefact, folder: Path) -> Artefact:
         """Keep what was made. Where another run was first, use its artefact, so that both report the same bytes."""
+        if not recipe.stored:
+            return made
         offered = {**made.files, OUTCOME_FILE: folder / OUTCOME_FILE}
         metadata = {**recipe.notes, "duration_s": round(made.made_in_s, 3)}
         if "refit" in made.outcome:

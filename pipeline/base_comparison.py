@@ -121,6 +121,10 @@ def comparison_recipe(outcome: JobOutcome, entry: Hit, model: SurveyedModel, rec
 def _timed_in_turn(
     outcome: JobOutcome, engine: Artefact, base: JobBaseline, recipes: Recipes, model: SurveyedModel
 ) -> JobOutcome:
+    if model.spec.build.strip_weights:
+        raise NotComparableError(
+            "engines without weights are not timed in turn", why="those of the base branch's engine are not here"
+        )
     entry = _entry(engine, base, recipes)
     timed = recipes.workshop.obtain(comparison_recipe(outcome, entry, model, recipes))
     change = _change_of(timed.outcome)

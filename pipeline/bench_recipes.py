@@ -14,6 +14,7 @@ from pipeline.ingredients import benchmark_key, original_key
 from pipeline.manifest.node import fault_at
 from pipeline.prepare.facts import facts_to_json
 from pipeline.publish.record import RecordError
+from pipeline.stripped import runnable_file, sources_with_weights
 from pipeline.targets import TENSORRT
 
 if TYPE_CHECKING:
@@ -51,9 +52,10 @@ def benchmark_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipes: 
         subject=job.id,
         task="benchmark",
         stage="timing",
-        request=lambda _: {
+        sources=sources_with_weights(job, model, engine, recipes),
+        request=lambda sources: {
             **benchmark_request(benchmark, model, settings),
-            "engine": str(file),
+            "engine": str(runnable_file(engine, sources)),
             "plugins": [str(path) for path in model.spec.build.plugins],
             "precision": str(job.precision),
             "streams": benchmark.streams,

@@ -26,6 +26,7 @@ from pipeline.recipes import (
 from pipeline.refit_recipes import kept_for_refits, refit_shortcut
 from pipeline.retraining import structure_notes
 from pipeline.runtimes import effective_refit, effective_typing, effective_verbosity
+from pipeline.stripped import runnable_file, sources_with_weights
 from pipeline.targets import TENSORRT
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def missing_for(job: Job, recipes: Recipes) -> str:
     """What this machine lacks for a job; empty where it can build it."""
     runtime = job.target.runtime
     product = job.target.gpu.upper() if job.target.gpu else f"compute capability {job.target.sm}"
-    if runtime not in recipes.runtimes or (runtime == TENSORRT and not _gpus(job, recipes)):
+    if runtime not in recipes.runtimes or (runtime == TENSORRT and not gpus_of(job, recipes)):
         return f"needs a runner with {product} and {runtime}"
     if takes_table(job) and effective_typing(job.target, job.model.build, recipes.runtimes[runtime]) == "strong":
         return f"needs a runner with {product} and {runtime} up to 10, since later versions have no `int8: implicit`"
@@ -54,7 +55,7 @@ def missing_for(job: Job, recipes: Recipes) -> str:
 
 def job_table(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe | None:
     """The calibration table of a quantized job that this machine can build; ``None`` where the team gives it."""
-    build, version, gpus = model.spec.build, recipes.runtimes[job.target.runtime], _gpus(job, recipes)
+    build, version, gpus = model.spec.build, recipes.runtimes[job.target.runtime], gpus_of(job, recipes)
     weak = effective_typing(job.target, build, version) == "weak"
     return recipes.table(model, native=weak and takes_table(job), gpus=gpus)
 
@@ -74,7 +75,7 @@ class EngineRequest:
 
 def engine_request(job: Job, model: SurveyedModel, recipes: Recipes) -> EngineRequest:
     """The sources and the request of a job that this machine can build."""
-    build, version, gpus = model.spec.build, recipes.runtimes[job.target.runtime], _gpus(job, recipes)
+    build, version, gpus = model.spec.build, recipes.runtimes[job.target.runtime], gpus_of(job, recipes)
     typing = effective_typing(job.target, build, version)
     typed = _typed_precision(job.precision, typing, build.int8)
     from_table = typing == "weak" and takes_table(job)
@@ -122,7 +123,7 @@ def engine_request(job: Job, model: SurveyedModel, recipes: Recipes) -> EngineRe
 
 def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
     """The engine of a job that this machine can build."""
-    build, version, gpus = model.spec.build, recipes.runtimes[job.target.runtime], _gpus(job, recipes)
+    build, version, gpus = model.spec.build, recipes.runtimes[job.target.runtime], gpus_of(job, recipes)
     typing = effective_typing(job.target, build, version)
     typed = _typed_precision(job.precision, typing, build.int8)
     from_table = typing == "weak" and takes_table(job)
@@ -184,7 +185,7 @@ def engine_check_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipe
 
     ``None`` for a model without evaluation data.
     """
-    accuracy, gpus = model.spec.accuracy, _gpus(job, recipes)
+    accuracy, gpus = model.spec.accuracy, gpus_of(job, recipes)
     if accuracy is None or model.evaluation is None:
         return None
     if not gpus:
@@ -198,8 +199,9 @@ def engine_check_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipe
         subject=job.id,
         task="verify-engine",
         stage="verifying",
-        request=lambda _: {
-            "engine": str(file),
+        sources=sources_with_weights(job, model, engine, recipes),
+        request=lambda sources: {
+            "engine": str(runnable_file(engine, sources)),
             "plugins": [str(path) for path in model.spec.build.plugins],
             "reference": str(model.spec.onnx),
             "data": str(accuracy.data),
@@ -215,7 +217,8 @@ def engine_check_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipe
     )
 
 
-def _gpus(job: Job, recipes: Recipes) -> tuple[GpuDevice, ...]:
+def gpus_of(job: Job, recipes: Recipes) -> tuple[GpuDevice, ...]:
+    """The GPUs of this machine that a job's engine is for; none are needed for TensorRT-RTX."""
     return gpus_for_target(job.target, recipes.gpus) if job.target.runtime == TENSORRT else ()
 
 

@@ -12,6 +12,7 @@ from pipeline.engine_recipes import engine_request
 from pipeline.ingredients import layers_key, rebuild_key
 from pipeline.inspection.layers import layers_from_json
 from pipeline.recipes import memory_bytes
+from pipeline.stripped import runnable_file, sources_with_weights
 from pipeline.targets import TENSORRT
 
 if TYPE_CHECKING:
@@ -39,8 +40,9 @@ def layers_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipes: Rec
         subject=job.id,
         task="inspect-engine",
         stage="inspecting",
-        request=lambda _: {
-            "engine": str(file),
+        sources=sources_with_weights(job, model, engine, recipes),
+        request=lambda sources: {
+            "engine": str(runnable_file(engine, sources)),
             "plugins": [str(path) for path in model.spec.build.plugins],
             "profile": True,
         },

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.build.builder_log import BuilderLog
 from pipeline.build.native import new_logger
 from pipeline.build.network import ENGINE_FILE, checked_header
+from pipeline.build.plugins import load_plugins
 from pipeline.build.refit_weights import weight_in_type, weights_from_model, weights_record
 from pipeline.build.request import request_from_json
 from pipeline.build.timing_cache import TACTICS_FILE
@@ -40,8 +41,9 @@ class RefitRefused(BuildError):  # noqa: N818 - named after the finding
 def refit_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Task ``refit``: the engine ``request["engine"]`` with the weights of the prepared model of ``request["build"]``.
 
-    Request: ``build`` (a ``BuildRequest`` as JSON), ``engine`` and ``weights`` (files of the engine to start from),
-    ``tactics`` (the file that was kept with it, or null), ``outcome`` (what its build answered). Returns that outcome
+    Request: ``build`` (a ``BuildRequest`` as JSON), ``engine`` and ``weights`` (files of the engine to start from; no
+    ``weights`` for an engine of this very model, which was stripped of them), ``tactics`` (the file that was kept with
+    it, or null), ``outcome`` (what its build answered). Returns that outcome
     with what the refit changed of it, and ``refit``: ``seconds`` by step and ``weights``, how many were given.
 
     Raises ``RefitRefused`` with the reason where the engine has to be built, ``DeviceError`` without a GPU.
@@ -49,7 +51,8 @@ def refit_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     asked = request_from_json(request["build"])
     log = BuilderLog()
     model = load_model(asked.model)
-    changed = _changed_weights(weights_record(model), Path(request["weights"]))
+    record = request["weights"]
+    changed = () if record is None else _changed_weights(weights_record(model), Path(record))
     weights = weights_from_model(model)
     read_s = log.elapsed_s
     require_gpu()
@@ -57,8 +60,7 @@ def refit_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     logger = new_logger(trt, log)
     trt.init_libnvinfer_plugins(logger, "")
-    for path in asked.plugins:
-        trt.get_plugin_registry().load_library(str(path))
+    load_plugins(trt, asked.plugins, lambda: log.diagnosis().why)
     started_s = log.elapsed_s
     runtime = trt.Runtime(logger)
     engine = runtime.deserialize_cuda_engine(Path(request["engine"]).read_bytes())
@@ -72,7 +74,7 @@ def refit_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         raise RefitRefused("TensorRT did not take the weights", why=log.diagnosis().why)
     del arrays
     refitted_s = log.elapsed_s
-    plan = _serialized(trt, engine)
+    plan = _serialized(trt, engine, stripped=asked.strip_weights)
     if plan is None or plan.nbytes == 0:
         raise RefitRefused("TensorRT could not write the refitted engine", why=log.diagnosis().why)
     header = checked_header(_PRODUCT, memoryview(plan), asked, trt.__version__)
@@ -165,13 +167,13 @@ def _reads_models(trt: Any) -> bool:
     return int(trt.__version__.split(".")[0]) >= _PARSER_REFITTER_SINCE
 
 
-def _serialized(trt: Any, engine: Any) -> Any:
-    """The engine with its weights, refittable again."""
+def _serialized(trt: Any, engine: Any, *, stripped: bool) -> Any:
+    """The engine, refittable again, with its weights unless it is to be ``stripped`` of them."""
     flags = getattr(trt, "SerializationFlag", None)
     if flags is None:
         return engine.serialize()
     config = engine.create_serialization_config()
-    config.clear_flag(flags.EXCLUDE_WEIGHTS)
+    (config.set_flag if stripped else config.clear_flag)(flags.EXCLUDE_WEIGHTS)
     if hasattr(flags, "INCLUDE_REFIT"):
         config.set_flag(flags.INCLUDE_REFIT)
     return engine.serialize_with_config(config)

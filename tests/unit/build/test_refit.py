@@ -213,3 +213,27 @@ def test_an_engine_that_was_built_without_refit_is_refused(monkeypatch: pytest.M
     model = linear_model()
     told = refused(monkeypatch, tmp_path, (model, model), plan(values_of(model), refittable=False))
     assert "cannot be refitted" in told
+
+
+def test_an_engine_that_is_kept_without_weights_is_written_without_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trt, model = FakeTensorRT("10.16.1.11"), linear_model()
+    trt.install(monkeypatch)
+    asked = request(tmp_path, model, model, plan(values_of(model), trt.version), trt.version)
+    (tmp_path / "out").mkdir()
+    refit_engine(asked | {"build": asked["build"] | {"strip_weights": True}}, tmp_path / "out")
+    assert trt.flags == ["+EXCLUDE_WEIGHTS", "+INCLUDE_REFIT"]
+
+
+def test_a_stripped_engine_gets_the_weights_of_its_own_model_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trt, model = FakeTensorRT("10.16.1.11"), convolution_model()
+    trt.install(monkeypatch)
+    stripped = {name: values for name, values in values_of(model).items() if name != "b1"}
+    asked = request(tmp_path, model, model, plan(dict.fromkeys(stripped, 0), trt.version), trt.version)
+    (tmp_path / "out").mkdir()
+    outcome = refit_engine(asked | {"weights": None}, tmp_path / "out")
+    held = weights_of((tmp_path / "out" / outcome["engine"]).read_bytes())
+    assert held == {name: values.ravel().tolist() for name, values in stripped.items()}
