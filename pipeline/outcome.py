@@ -129,7 +129,10 @@ def _with_engine(outcome: JobOutcome, recipes: Recipes, model: SurveyedModel) ->
     found = _of_engine(outcome, recipes.workshop.obtain(engine_recipe(job, model, recipes)))
     if found.engine is None or found.engine.cached or not job.precision.quantized:
         return found
-    return replace(found, recalibration=recalibration_of(job_table(job, model, recipes), model, recipes.workshop))
+    table = job_table(job, model, recipes)
+    again = recalibration_of(table, model, recipes.workshop)
+    made = recipes.workshop.obtained(table.key) if table is not None and again is not None else None
+    return replace(_warned(found, *(made.warnings if made is not None else ())), recalibration=again)
 
 
 def _of_engine(outcome: JobOutcome, engine: Artefact) -> JobOutcome:

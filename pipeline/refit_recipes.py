@@ -10,6 +10,7 @@ from pipeline.ingredients import refit_key
 from pipeline.plan import State, not_to_be_refitted, to_be_refitted
 from pipeline.retraining import weights_alone
 from pipeline.runtimes import effective_refit, refit_hindrance
+from pipeline.targets import TENSORRT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,8 +37,11 @@ def kept_for_refits(job: Job, model: SurveyedModel, version: str, engine: Key) -
 
 
 def with_outlook(planned: PlannedJob, model: SurveyedModel, recipes: Recipes, engine: Recipe) -> PlannedJob:
-    """``planned`` with what a refit will do for it, or why it can do nothing although the weights alone changed."""
-    if planned.state is not State.BUILD:
+    """``planned`` with what a refit will do for it, or why it can do nothing although the weights alone changed.
+
+    Nobody expects one of TensorRT-RTX, whose builds take a second.
+    """
+    if planned.state is not State.BUILD or planned.job.target.runtime != TENSORRT:
         return planned
     job, version = planned.job, recipes.runtimes[planned.job.target.runtime]
     kept = kept_for_refits(job, model, version, engine.key)
