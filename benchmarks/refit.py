@@ -3,8 +3,9 @@
     python -m benchmarks.refit resnet50.onnx --input image:1x3x224x224,8x3x224x224,32x3x224x224 --level 1
     python -m benchmarks.refit bert.onnx --input ids:1x16,8x128,16x384 --input mask:1x16,8x128,16x384
 
-Each input is a name with its least, typical and largest shape. The model stands for what was trained before. The
-retrained one is `--retrained`, else the same with every fractional weight changed by about a twentieth.
+Up to TensorRT 10 the builder is asked for `--precision`; from 11 on the models themselves must carry it. Each input is
+a name with its least, typical and largest shape. The model stands for what was trained before. The retrained one is
+`--retrained`, else the same with every fractional weight changed by about a twentieth.
 
 Builds a refittable engine of the first, an engine without REFIT of the retrained one, and refits the first with the
 weights of the retrained one, each in a child process of its own as in a run. Then runs all of them on the same inputs
