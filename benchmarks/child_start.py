@@ -70,7 +70,7 @@ def seconds_of_a_child(folder: Path) -> float:
 def without_confinement(base: Path) -> ExitStack:
     """Children that start as they did before there was any."""
     stack = ExitStack()
-    fixed = confinement_for({}, base, base, code=(), memory_bytes=None, programs=False)
+    fixed = confinement_for({}, base, base, code=(), memory_bytes=None, gpu=False, programs=False)
     stack.enter_context(mock.patch.object(supervisor, "confinement_for", return_value=fixed))
     stack.enter_context(mock.patch.object(launch, "_PROGRAM", UNCONFINED + launch._PROGRAM))  # noqa: SLF001
     return stack

@@ -70,8 +70,8 @@ class Recipe:
     ``sources`` obtains the artefacts that it is made from, and ``request`` makes the task's request of them; both
     are called only when it must be made. ``files`` names the task's output files that belong to the artefact.
     ``faults`` looks at a cached artefact's files and says what is wrong with them. ``unchanged`` says, after the work,
-    whether the user's files are still those that the key names. ``keep`` takes from the task's folder what outlives
-    the run besides. ``gpus`` are those that it may be made on; one of them is its own while it is made. None are
+    whether the user's files are still those that the key names. ``gpus`` are those that it may be made on; one of them
+    is its own while it is made, and while ``keep`` takes from the task's folder what outlives the run besides. None are
     needed where there are none. What is ``expensive`` is made by one runner of several that share a cache, where they
     miss it at the same moment. What takes many children, one after another on the same GPU, has ``in_turn``: it gets
     the request and a child that does the task once, and gives the outcome.
@@ -90,7 +90,7 @@ class Recipe:
     files: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda outcome: ()  # noqa: ARG005
     faults: Callable[[Mapping[str, Path], Mapping[str, Any]], tuple[str, ...]] = lambda files, outcome: ()  # noqa: ARG005
     unchanged: Callable[[], bool] = lambda: True
-    keep: Callable[[Path], None] = lambda folder: None  # noqa: ARG005
+    keep: Callable[[Path, GpuDevice], None] = lambda folder, gpu: None  # noqa: ARG005
     timeout_s: float = 3600.0
     memory_bytes: int = 1 << 30
     gpus: tuple[GpuDevice, ...] = ()
@@ -331,14 +331,14 @@ class Workshop:
                 return None
             place = _Place(folder, gpu, previous_s_from_lookup(lookup))
             outcome, elapsed_s, told = self._worked(recipe, shortcut, sources, place)
+            if gpu is not None and (shortcut is None or told):
+                recipe.keep(folder, gpu)
         if not recipe.unchanged():
             raise ModelError(
                 f"{recipe.subject}: a file changed while it was being read",
                 fix="run again when nothing writes to the model and its data",
             )
         files = _checked_files(recipe, outcome, folder)
-        if shortcut is None or told:
-            recipe.keep(folder)
         inherited = [text for source in sources for text in source.outcome.get("warnings", ())]
         outcome = {**outcome, "warnings": [*inherited, *outcome.get("warnings", ())]}
         write_bytes_atomically(folder / OUTCOME_FILE, json.dumps(outcome).encode())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.artefacts import Recipe
 from pipeline.build.plan_header import PLAN_HEADER_BYTES, header_faults, read_plan_header
 from pipeline.build.request import BuildRequest, outcome_from_json, request_to_json
-from pipeline.build.timing_cache import keep_timing_cache, timing_cache_name
+from pipeline.build.timing_cache import keep_timing_cache, timing_caches_name
 from pipeline.devices import gpus_for_target
 from pipeline.digest import digest_from_file
 from pipeline.ingredients import engine_check_key, engine_key
@@ -111,7 +111,7 @@ def engine_request(job: Job, model: SurveyedModel, recipes: Recipes) -> EngineRe
                 plugins=build.plugins,
                 layer_precisions=build.layer_precisions if typing == "weak" else (),
                 calibration_table=table_path(sources),
-                timing_cache=_timing_cache(recipes, version, gpus),
+                timing_cache=_timing_caches(recipes, version, gpus),
                 keep_tactics=build.deterministic is not None,
                 dla_core=build.dla_core,
                 gpu_fallback=build.gpu_fallback,
@@ -169,7 +169,7 @@ def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
         sources=wanted.sources,
         files=lambda outcome: tuple(filter(None, map(outcome.get, ("engine", "tactics", "weights_record")))),
         faults=faults,
-        keep=lambda folder: keep_timing_cache(folder, _timing_cache(recipes, version, gpus)),
+        keep=lambda folder, gpu: keep_timing_cache(folder, _timing_caches(recipes, version, gpus), gpu.uuid),
         timeout_s=build.timeout_s,
         memory_bytes=memory_bytes(model),
         gpus=gpus,
@@ -229,7 +229,7 @@ def _typed_precision(precision: Precision, typing: str, int8: str) -> Precision:
     return Precision.INT8 if precision.quantized and int8 == "explicit" else Precision.FP32
 
 
-def _timing_cache(recipes: Recipes, version: str, gpus: tuple[GpuDevice, ...]) -> Path | None:
+def _timing_caches(recipes: Recipes, version: str, gpus: tuple[GpuDevice, ...]) -> Path | None:
     if recipes.timing_caches is None or not gpus:
         return None
-    return recipes.timing_caches / timing_cache_name(version, gpus[0].name, gpus[0].driver)
+    return recipes.timing_caches / timing_caches_name(version, gpus[0].name, gpus[0].driver)

@@ -25,8 +25,8 @@ class BuildRequest:
 
     ``profiles`` are optimization profiles, input name -> shapes; none are needed where every input is static.
     ``typing`` says whether the model carries the precision (``strong``) or the builder is asked for it (``weak``), and
-    only there ``layer_precisions`` and ``calibration_table`` count. ``timing_cache`` is a file that is loaded where it
-    exists and saved after the build; with ``keep_tactics`` it is saved beside the engine too.
+    only there ``layer_precisions`` and ``calibration_table`` count. ``timing_cache``, a file or a folder of files, is
+    loaded where it exists; with ``keep_tactics`` what it has become is kept with the engine.
     """
 
     runtime: str

@@ -1,7 +1,8 @@
-"""TensorRT's timing cache: loaded before a build, saved whole after it.
+"""TensorRT's timing caches: loaded before a build, saved whole after it.
 
-A cache is bound to TensorRT's version, the GPU's product and its driver, and so is its file's name; one that does not
-fit all the same is refused by TensorRT and left out, never forced (``ignore_mismatch`` may give wrong engines).
+A cache is bound to TensorRT's version, the GPU's product and its driver, and so is its folder's name; one that does
+not fit all the same is refused by TensorRT and left out, never forced (``ignore_mismatch`` may give wrong engines).
+Each GPU has a file of its own in the folder, since builds on several GPUs end at any time, and on one GPU one by one.
 """
 
 from __future__ import annotations
@@ -13,28 +14,36 @@ from pipeline.digest import digest_from_json
 from pipeline.paths import write_bytes_atomically
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pipeline.build.builder_log import BuilderLog
 
 
 TACTICS_FILE = "tactics.timing"
+_SUFFIX = ".timing"
 
 
-def timing_cache_name(runtime_version: str, gpu: str, driver: str) -> str:
-    """The file name of the timing cache for a TensorRT version, an NVML product name and a driver version."""
-    return f"{digest_from_json({'tensorrt': runtime_version, 'gpu': gpu, 'driver': driver}).hex}.timing"
+def timing_caches_name(runtime_version: str, gpu: str, driver: str) -> str:
+    """The folder's name for a TensorRT version, an NVML product name and a driver version."""
+    return digest_from_json({"tensorrt": runtime_version, "gpu": gpu, "driver": driver}).hex
 
 
 def load_timing_cache(config: Any, path: Path | None, log: BuilderLog) -> Any:
-    """Give ``config`` the cache at ``path``, or an empty one where there is none or it does not fit."""
-    data = path.read_bytes() if path is not None and path.is_file() else b""
-    cache = config.create_timing_cache(data)
-    if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
-        log.take("WARNING", f"the timing cache {path} does not fit this TensorRT or GPU and is left out")
-        cache = config.create_timing_cache(b"")
-        config.set_timing_cache(cache, ignore_mismatch=False)
-    return cache
+    """Give ``config`` the cache at ``path``, a file or a folder of files, merged; an empty one where none fits."""
+    merged = None
+    for file in _files(path):
+        cache = _read(config, file)
+        if cache is None or (merged is None and not config.set_timing_cache(cache, ignore_mismatch=False)):
+            log.take("WARNING", f"the timing cache {file} does not fit this TensorRT or GPU and is left out")
+        elif merged is None:
+            merged = cache
+        elif not merged.combine(cache, ignore_mismatch=False):
+            log.take("WARNING", f"the timing cache {file} does not fit the others and is left out")
+    if merged is None:
+        merged = config.create_timing_cache(b"")
+        config.set_timing_cache(merged, ignore_mismatch=False)
+    return merged
 
 
 def kept_tactics(cache: Any, folder: Path) -> str:
@@ -43,13 +52,28 @@ def kept_tactics(cache: Any, folder: Path) -> str:
     return TACTICS_FILE
 
 
-def keep_timing_cache(folder: Path, path: Path | None) -> None:
-    """Replace the file ``path`` by the record in ``folder`` as a whole: what was loaded, and what the build added.
+def keep_timing_cache(folder: Path, caches: Path | None, gpu: str) -> None:
+    """Make the record in ``folder``, of what was loaded and what the build added, the file of ``gpu`` in ``caches``.
 
     The process that started the build does so; the build itself may not write beside its folder. A disk that is full
     costs the timing cache alone.
     """
     record = folder / TACTICS_FILE
-    if path is not None:
+    if caches is not None:
         with contextlib.suppress(OSError):
-            write_bytes_atomically(path, record.read_bytes())
+            write_bytes_atomically(caches / f"{gpu}{_SUFFIX}", record.read_bytes())
+
+
+def _files(path: Path | None) -> Iterator[Path]:
+    if path is not None and path.is_dir():
+        yield from sorted(path.glob(f"*{_SUFFIX}"))
+    elif path is not None and path.is_file():
+        yield path
+
+
+def _read(config: Any, file: Path) -> Any:
+    """The cache in ``file``; ``None`` where it cannot be read, or was removed meanwhile."""
+    try:
+        return config.create_timing_cache(file.read_bytes())
+    except OSError:
+        return None

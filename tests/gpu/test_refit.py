@@ -168,4 +168,4 @@ def test_int8_is_built_again_and_says_why(tmp_path: Path) -> None:
     shutil.copy(RETRAINED, tmp_path / "digits/model.onnx")
     (job,) = run(tmp_path, precisions="int8")["jobs"]
     assert job["refit"] is None
-    assert "built because the ranges of INT8 belong to the weights" in job["reason"]
+    assert "the ranges of INT8 belong to the weights" in job["reason"]
