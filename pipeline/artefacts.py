@@ -24,6 +24,7 @@ from pipeline.child.children import Children
 from pipeline.errors import BuildError, Cancelled, ModelError, PipelineError
 from pipeline.paths import contained, write_bytes_atomically
 from pipeline.plan import previous_s_from_lookup
+from pipeline.provenance.statement import PROVENANCE_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -77,8 +78,9 @@ class Recipe:
     the request and a child that does the task once, and gives the outcome.
 
     ``shortcut`` is asked for when it must be made, and tried first; ``keep`` is not called for what it makes. ``also``
-    are keys that a new artefact is kept under besides. ``notes`` go into its receipt. What is not ``stored``
-    lives as long as the run alone.
+    are keys that a new artefact is kept under besides. ``notes`` go into its receipt. What is not ``stored`` lives as
+    long as the run alone. ``attest`` makes a statement of where it comes from (``pipeline.provenance.statement``) of its
+    files, its outcome and the seconds that it took.
     """
 
     key: Key
@@ -100,6 +102,7 @@ class Recipe:
     also: Callable[[Mapping[str, Any]], tuple[Key, ...]] = lambda outcome: ()  # noqa: ARG005
     notes: Mapping[str, Any] = field(default_factory=dict)
     stored: bool = True
+    attest: Callable[[Mapping[str, Path], Mapping[str, Any], float], bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -342,6 +345,10 @@ class Workshop:
         inherited = [text for source in sources for text in source.outcome.get("warnings", ())]
         outcome = {**outcome, "warnings": [*inherited, *outcome.get("warnings", ())]}
         write_bytes_atomically(folder / OUTCOME_FILE, json.dumps(outcome).encode())
+        if recipe.attest is not None:
+            statement = recipe.attest(files, outcome, elapsed_s)
+            files[PROVENANCE_FILE] = folder / PROVENANCE_FILE
+            write_bytes_atomically(files[PROVENANCE_FILE], statement)
         return Artefact(
             key=recipe.key,
             files=files,

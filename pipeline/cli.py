@@ -85,6 +85,12 @@ def main_inner(arguments: Sequence[str], environment: Mapping[str, str], log: Jo
         from pipeline.export.command import run_export
 
         return run_export(settings, triton=options.triton, bundle=options.bundle, as_json=options.json)
+    if command == "verify":
+        from pipeline.verify_command import run_verify
+
+        return run_verify(
+            settings, options.engines, sources=options.sources, strict=options.strict, as_json=options.json
+        )
     if command == "doctor":
         from pipeline.doctor.examination import run_doctor
 
@@ -179,6 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--out", metavar="FOLDER", help=f"where the engines are (default {DEFAULT_OUT})")
     export.add_argument("--only", metavar="GLOBS", help="only jobs whose id matches, such as '*/l4/*'")
     export.add_argument("--manifest", metavar="FILE", help="whose folder has the models' licences")
+    _add_verify(commands)
     doctor = _command(commands, "doctor", "say what this machine can build, and what is missing", "doctor --json")
     _add_cache_option(doctor)
     return parser
@@ -207,6 +214,15 @@ def _add_calibration(commands: Any) -> None:
     which = diff.add_mutually_exclusive_group()
     which.add_argument("--most", type=int, default=20, metavar="N", help="show so many tensors (default 20)")
     which.add_argument("--all", action="store_true", help="show every tensor")
+
+
+def _add_verify(commands: Any) -> None:
+    text = "check an engine against its digest, its receipt and its provenance"
+    verify = _command(commands, "verify", text, "verify engines/digits/sm_89/int8.engine")
+    verify.add_argument("engines", nargs="+", type=Path, metavar="ENGINE", help="an engine, beside which the rest lies")
+    _add_cache_option(verify)
+    verify.add_argument("--sources", type=Path, metavar="FOLDER", help="the manifest's, to check model and data too")
+    verify.add_argument("--strict", action="store_true", help="fail too where something could not be checked")
 
 
 def _add_report(commands: Any) -> None:

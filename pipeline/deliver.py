@@ -1,4 +1,4 @@
-"""Writes what a run leaves behind: engines, a JSON beside each, and the reports."""
+"""Writes what a run leaves behind: engines, what is said of each beside it, and the reports."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pipeline.engine_recipes import takes_table
 from pipeline.errors import PublishError, SettingsError
 from pipeline.inspection.layers import LAYERS_SUFFIX, layers_to_json
 from pipeline.paths import write_bytes_atomically, written_atomically
+from pipeline.provenance.statement import PROVENANCE_FILE, PROVENANCE_SUFFIX
 from pipeline.publish.details import details_to_json
 from pipeline.publish.markdown import markdown_from_report
 from pipeline.publish.parts import DETAILS_JSON, REPORT_JSON, layers_beside
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from pipeline.artefacts import Artefact
     from pipeline.outcome import JobOutcome
     from pipeline.plan import Job
     from pipeline.publish.details import Details
@@ -53,6 +55,7 @@ def deliver_engine(out: Path, outcome: JobOutcome, model: SurveyedModel, recipes
             path.unlink(missing_ok=True)
             path.with_suffix(".json").unlink(missing_ok=True)
             path.with_suffix(LAYERS_SUFFIX).unlink(missing_ok=True)
+            path.with_suffix(PROVENANCE_SUFFIX).unlink(missing_ok=True)
         return None
     source = engine.files[engine.outcome["engine"]]
     with source.open("rb") as read, written_atomically(path) as written:
@@ -69,6 +72,7 @@ def deliver_engine(out: Path, outcome: JobOutcome, model: SurveyedModel, recipes
     )
     sidecar = _sidecar(report, outcome, model, recipes, runtime_version=str(engine.outcome["runtime_version"]))
     write_bytes_atomically(path.with_suffix(".json"), _json_bytes(sidecar_to_json(sidecar)))
+    _deliver_provenance(path.with_suffix(PROVENANCE_SUFFIX), engine)
     return report
 
 
@@ -92,6 +96,15 @@ def deliver_report(out: Path, report: Report, details: Details | None = None) ->
         raise PublishError(
             f"the report could not be written to {out}", why=str(error), fix="make space, or check the permissions"
         ) from error
+
+
+def _deliver_provenance(path: Path, engine: Artefact) -> None:
+    """The statement as it was made; an engine that an older version built has none, and none of another may stay."""
+    statement = engine.files.get(PROVENANCE_FILE)
+    if statement is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_bytes_atomically(path, statement.read_bytes())
 
 
 def _sidecar(

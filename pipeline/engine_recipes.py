@@ -14,6 +14,8 @@ from pipeline.devices import gpus_for_target
 from pipeline.digest import digest_from_file
 from pipeline.ingredients import engine_check_key, engine_key
 from pipeline.precision import Precision
+from pipeline.provenance.materials import statement_of_engine
+from pipeline.provenance.statement import bytes_from_statement
 from pipeline.recipes import (
     CHECK_BATCH_SIZE,
     CHECK_TIMEOUT_S,
@@ -160,6 +162,13 @@ def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
         plugins=tuple(map(digest_from_file, build.plugins)),
     )
     kept = kept_for_refits(job, model, version, key)
+
+    def attest(files: Mapping[str, Path], outcome: Mapping[str, Any], elapsed_s: float) -> bytes:
+        statement = statement_of_engine(
+            job, model, key, recipes.origin, engine=files[outcome["engine"]], elapsed_s=elapsed_s
+        )
+        return bytes_from_statement(statement)
+
     return Recipe(
         key=key,
         subject=job.id,
@@ -177,6 +186,7 @@ def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
         shortcut=lambda: refit_shortcut(job, model, recipes, kept, wanted.request),
         also=lambda outcome: (kept,) if kept is not None and outcome.get("weights_record") else (),
         notes=structure_notes(model),
+        attest=attest,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts import Recipe
@@ -19,6 +19,7 @@ from pipeline.ingredients import (
 from pipeline.manifest.types import CalibrationMethod
 from pipeline.prepare.calibration_table import read_table
 from pipeline.prepare.facts import facts_to_json
+from pipeline.provenance.origin import Origin
 from pipeline.recalibration import table_shortcut
 from pipeline.retraining import structure_notes
 from pipeline.targets import TENSORRT
@@ -46,6 +47,7 @@ class Recipes:
     """Recipes of one run. ``tools`` and ``runtimes`` are package or runtime name -> installed version.
 
     ``gpus`` are those of this machine; ``timing_caches`` is the folder that TensorRT's timing caches are kept in.
+    ``origin`` is what engines are said to come from.
     """
 
     workshop: Workshop
@@ -53,6 +55,7 @@ class Recipes:
     runtimes: Mapping[str, str]
     gpus: tuple[GpuDevice, ...] = ()
     timing_caches: Path | None = None
+    origin: Origin = field(default_factory=Origin)
 
     def operators(self, model: SurveyedModel, runtime: str) -> Recipe:
         """Which operators ``runtime``'s parser refuses."""

@@ -105,6 +105,7 @@ def open_context(
         timing_caches=settings.cache.folder / TIMING_CACHES / Scope(settings.cache_scope).path
         if settings.cache and settings.cache.folder
         else None,
+        origin=settings.origin,
     )
     try:
         yield Context(settings=settings, cancel=cancel, cache=cache, workshop=workshop, recipes=recipes)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import SettingsError
 from pipeline.hosts.job_log import JobLog
+from pipeline.provenance.origin import LOCAL_BUILDER, Origin
 from pipeline.revision import Revision
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ class Settings:
 
     ``cache_scope`` is the path of the scope that a shared cache is used in (``pipeline.cache.scope``). Receipts are
     sealed with ``cache_secret`` or by the KMS key ``cache_kms_key``, where either is given. ``image`` is the container
-    image that this runs in, empty where nobody says.
+    image that this runs in, empty where nobody says. ``origin`` is where the run takes place, for what is said of the
+    engines that it builds.
     """
 
     manifest: Path
@@ -51,6 +53,7 @@ class Settings:
     image: str = ""
     publishing: Publishing | None = None
     log: JobLog = field(default_factory=JobLog)
+    origin: Origin = field(default_factory=Origin)
 
 
 def settings_from_mapping(
@@ -100,6 +103,7 @@ def settings_from_mapping(
         step_outputs=Path(outputs) if outputs else None,
         revision=_revision_from(environment),
         image=environment.get("TRT_ENGINE_IMAGE", ""),
+        origin=_origin_from(environment),
         log=log or JobLog(),
         publishing=publishing_from_mapping(environment, required=publish_required)
         if publish or publish_required
@@ -150,6 +154,32 @@ def _revision_from(environment: Mapping[str, str]) -> Revision:
         commit=first("TRT_ENGINE_COMMIT", "GITHUB_SHA", "CI_COMMIT_SHA"),
         branch="" if base else branch,
         base=base,
+    )
+
+
+def _origin_from(environment: Mapping[str, str]) -> Origin:
+    """Where the run takes place: by the variables of GitHub Actions, else by those of GitLab CI/CD."""
+    image = environment.get("TRT_ENGINE_IMAGE") or environment.get("CI_JOB_IMAGE", "")
+    if environment.get("GITHUB_ACTIONS") == "true":
+        server = environment.get("GITHUB_SERVER_URL") or "https://github.com"
+        repository = f"{server}/{environment.get('GITHUB_REPOSITORY', '')}"
+        attempt = environment.get("GITHUB_RUN_ATTEMPT") or "1"
+        workflow = environment.get("GITHUB_WORKFLOW_REF", "")
+        return Origin(
+            builder=f"{server}/{workflow}" if workflow else repository,
+            repository=repository,
+            ref=environment.get("GITHUB_REF", ""),
+            commit=environment.get("GITHUB_SHA", ""),
+            invocation=f"{repository}/actions/runs/{environment.get('GITHUB_RUN_ID', '')}/attempts/{attempt}",
+            image=image,
+        )
+    return Origin(
+        builder=environment.get("CI_PROJECT_URL") or LOCAL_BUILDER,
+        repository=environment.get("CI_PROJECT_URL", ""),
+        ref=environment.get("CI_COMMIT_REF_NAME", ""),
+        commit=environment.get("CI_COMMIT_SHA", ""),
+        invocation=environment.get("CI_JOB_URL", ""),
+        image=image,
     )
 
 

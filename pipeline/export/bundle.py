@@ -1,4 +1,4 @@
-"""One archive for one target: its engines, their sidecars, licences, and checksums."""
+"""One archive for one target: its engines, their sidecars and statements, licences, and checksums."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING
 from pipeline.digest import digest_from_file
 from pipeline.errors import PublishError, SettingsError
 from pipeline.paths import written_atomically
+from pipeline.provenance.statement import PROVENANCE_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,6 +40,8 @@ def export_bundle(engines: Iterable[DeliveredEngine], file: Path, *, licences_fr
     for engine in engines:
         members[f"{engine.sidecar.job}.engine"] = engine.path
         members[f"{engine.sidecar.job}.json"] = engine.sidecar_path
+        if engine.provenance_path is not None:
+            members[f"{engine.sidecar.job}{PROVENANCE_SUFFIX}"] = engine.provenance_path
     try:
         with written_atomically(file) as written:
             _write(written, members)

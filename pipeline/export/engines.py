@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.digest import digest_from_file
 from pipeline.errors import ModelError, SettingsError
+from pipeline.provenance.statement import PROVENANCE_SUFFIX
 from pipeline.publish.record import RecordError, record_from_json
 from pipeline.publish.sidecar import SCHEMA_VERSION, Sidecar
 
@@ -35,6 +36,12 @@ class DeliveredEngine:
         """The JSON beside the engine."""
         return self.path.with_suffix(".json")
 
+    @property
+    def provenance_path(self) -> Path | None:
+        """The statement beside the engine; ``None`` where an older version built it."""
+        path = self.path.with_suffix(PROVENANCE_SUFFIX)
+        return path if path.is_file() else None
+
 
 def delivered_engines(out: Path, only: str = "*") -> tuple[DeliveredEngine, ...]:
     """Every engine below ``out`` whose job id matches a glob of ``only``, by job id. Each file is read and compared.
@@ -47,7 +54,7 @@ def delivered_engines(out: Path, only: str = "*") -> tuple[DeliveredEngine, ...]
         job = "/".join(path.relative_to(out).with_suffix("").parts)
         if not any(fnmatch.fnmatchcase(job, glob) for glob in globs):
             continue
-        sidecar = _sidecar(path.with_suffix(".json"))
+        sidecar = sidecar_from_file(path.with_suffix(".json"))
         if sidecar.job != job or sidecar.engine_digest != digest_from_file(path):
             raise ModelError(
                 f"{path} is not the engine that its sidecar describes", fix="run again, which writes both anew"
@@ -58,7 +65,8 @@ def delivered_engines(out: Path, only: str = "*") -> tuple[DeliveredEngine, ...]
     return tuple(found)
 
 
-def _sidecar(path: Path) -> Sidecar:
+def sidecar_from_file(path: Path) -> Sidecar:
+    """Read what lies beside an engine. Raises ``ModelError``."""
     try:
         with path.open("rb") as file:
             value = json.loads(file.read(_MAX_SIDECAR_BYTES))

@@ -1,7 +1,8 @@
 """A Triton model repository from the engines of an output folder.
 
 One model for each model and precision of the manifest, such as ``digits-fp16``; its plans, one for each kind of GPU,
-lie in one version folder, and Triton takes the one for the GPU's compute capability.
+lie in one version folder, and Triton takes the one for the GPU's compute capability. Beside each lies its statement of
+provenance, which Triton does not read.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pipeline.digest import digest_from_file
 from pipeline.errors import PublishError, SettingsError
 from pipeline.export.triton_config import config_from_sidecars
 from pipeline.paths import write_bytes_atomically
+from pipeline.provenance.statement import PROVENANCE_SUFFIX
 from pipeline.targets import TENSORRT
 
 if TYPE_CHECKING:
@@ -69,9 +71,10 @@ def _write_model(folder: Path, plans: Mapping[str, DeliveredEngine], config: str
 
 
 def _same(version: Path, plans: Mapping[str, DeliveredEngine]) -> bool:
-    if not version.is_dir() or {path.name for path in version.iterdir()} != plans.keys():
+    wanted = _files(plans)
+    if not version.is_dir() or {path.name for path in version.iterdir()} != wanted.keys():
         return False
-    return all(digest_from_file(version / file) == engine.sidecar.engine_digest for file, engine in plans.items())
+    return all(digest_from_file(version / name) == digest_from_file(path) for name, path in wanted.items())
 
 
 def _write_version(version: Path, plans: Mapping[str, DeliveredEngine]) -> None:
@@ -80,8 +83,17 @@ def _write_version(version: Path, plans: Mapping[str, DeliveredEngine]) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        for file, engine in plans.items():
-            shutil.copyfile(engine.path, partial / file)
+        for name, path in _files(plans).items():
+            shutil.copyfile(path, partial / name)
         partial.replace(version)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _files(plans: Mapping[str, DeliveredEngine]) -> dict[str, Path]:
+    """File name in the version folder -> what it is a copy of."""
+    files = {file: engine.path for file, engine in plans.items()}
+    for file, engine in plans.items():
+        if engine.provenance_path is not None:
+            files[f"{file.removesuffix('.plan')}{PROVENANCE_SUFFIX}"] = engine.provenance_path
+    return files

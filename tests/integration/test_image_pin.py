@@ -31,6 +31,8 @@ def test_the_image_is_written_and_nothing_else_changes(checkout: Path) -> None:
     after = yaml.safe_load((checkout / "action.yml").read_text())
     assert after["runs"].pop("image") == f"docker://ghcr.io/team/action@{DIGEST}"
     assert before["runs"].pop("image") == "Dockerfile"
+    assert after["runs"].pop("env") == {"TRT_ENGINE_IMAGE": f"ghcr.io/team/action@{DIGEST}"}
+    assert before["runs"].pop("env") == {"TRT_ENGINE_IMAGE": ""}
     assert after == before
 
 

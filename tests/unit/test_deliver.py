@@ -20,6 +20,7 @@ from pipeline.manifest.types import Calibration, Location
 from pipeline.outcome import JobOutcome
 from pipeline.plan import Job, PlannedJob, State, needs_runner
 from pipeline.precision import Precision
+from pipeline.provenance.statement import PROVENANCE_FILE
 from pipeline.publish.details import Details, details_from_json
 from pipeline.recipes import Recipes
 from pipeline.survey import SurveyedModel, survey_models
@@ -111,6 +112,32 @@ def test_nothing_but_the_engine_and_its_sidecar_is_written(bench: Bench) -> None
     bench.deliver(bench.outcome())
     names = sorted(path.relative_to(bench.out).as_posix() for path in bench.out.rglob("*") if path.is_file())
     assert names == ["digits/sm_89/fp16.engine", "digits/sm_89/fp16.json"]
+
+
+def with_statement(bench: Bench) -> Bench:
+    (bench.out.parent / PROVENANCE_FILE).write_bytes(b"said")
+    files = {**bench.engine.files, PROVENANCE_FILE: bench.out.parent / PROVENANCE_FILE}
+    return replace(bench, engine=replace(bench.engine, files=files))
+
+
+def test_the_statement_about_an_engine_lies_beside_it(bench: Bench) -> None:
+    stated = with_statement(bench)
+    stated.deliver(stated.outcome())
+    assert (bench.out / "digits/sm_89/fp16.provenance.json").read_bytes() == b"said"
+
+
+def test_an_engine_without_a_statement_does_not_keep_that_of_another(bench: Bench) -> None:
+    stated = with_statement(bench)
+    stated.deliver(stated.outcome())
+    bench.deliver(bench.outcome())
+    assert not (bench.out / "digits/sm_89/fp16.provenance.json").exists()
+
+
+def test_a_failed_job_leaves_no_statement(bench: Bench) -> None:
+    stated = with_statement(bench)
+    stated.deliver(stated.outcome())
+    bench.deliver(bench.outcome(error=AccuracyError("missed")))
+    assert not list(bench.out.rglob("*.provenance.json"))
 
 
 def test_the_sidecar_names_the_calibration_table_that_this_run_made(bench: Bench) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import SettingsError
+from pipeline.provenance.origin import Origin
 from pipeline.revision import Revision
 from pipeline.settings import settings_from_mapping
 
@@ -88,3 +89,49 @@ def test_a_pull_request_with_the_rights_of_its_base_may_not_use_the_shared_cache
 )
 def test_what_is_built_and_compared_with_follows_the_host(environment: dict[str, str], revision: Revision) -> None:
     assert settings_from_mapping(environment).revision == revision
+
+
+def test_a_run_on_github_says_who_builds_from_which_commit() -> None:
+    environment = {
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_EVENT_NAME": "push",
+        "GITHUB_REF": "refs/heads/main",
+        "GITHUB_REPOSITORY": "team/models",
+        "GITHUB_REPOSITORY_ID": "42",
+        "GITHUB_RUN_ATTEMPT": "2",
+        "GITHUB_RUN_ID": "7",
+        "GITHUB_SERVER_URL": "https://example.com",
+        "GITHUB_SHA": "abc",
+        "GITHUB_WORKFLOW_REF": "team/models/.github/workflows/ci.yml@refs/heads/main",
+        "TRT_ENGINE_IMAGE": "example.com/action@sha256:0",
+    }
+    assert settings_from_mapping(environment).origin == Origin(
+        builder="https://example.com/team/models/.github/workflows/ci.yml@refs/heads/main",
+        repository="https://example.com/team/models",
+        ref="refs/heads/main",
+        commit="abc",
+        invocation="https://example.com/team/models/actions/runs/7/attempts/2",
+        image="example.com/action@sha256:0",
+    )
+
+
+def test_a_run_on_gitlab_says_who_builds_from_which_commit() -> None:
+    environment = {
+        "CI_COMMIT_REF_NAME": "main",
+        "CI_COMMIT_SHA": "abc",
+        "CI_JOB_IMAGE": "example.com/action:1",
+        "CI_JOB_URL": "https://example.com/team/models/-/jobs/7",
+        "CI_PROJECT_URL": "https://example.com/team/models",
+    }
+    assert settings_from_mapping(environment).origin == Origin(
+        builder="https://example.com/team/models",
+        repository="https://example.com/team/models",
+        ref="main",
+        commit="abc",
+        invocation="https://example.com/team/models/-/jobs/7",
+        image="example.com/action:1",
+    )
+
+
+def test_a_run_elsewhere_has_no_origin_but_the_step_itself() -> None:
+    assert settings_from_mapping({}).origin == Origin()

@@ -11,6 +11,7 @@ import yaml
 from pipeline.action.inputs import COMMAND, DEFAULT_COMMAND, SECRETS
 from pipeline.action.step import input_options
 from pipeline.publish.github import outputs_from_report
+from pipeline.settings import settings_from_mapping
 from tests.support.reports import sample_report
 
 ROOT = Path(__file__).parents[3]
@@ -50,5 +51,11 @@ def test_its_outputs_are_those_that_a_run_writes(action: Any) -> None:
 
 
 def test_inputs_reach_the_program_by_the_environment_alone(action: Any) -> None:
-    assert action["runs"].keys() == {"using", "image"}
+    assert action["runs"].keys() == {"using", "image", "env"}
     assert action["runs"]["using"] == "docker"
+
+
+def test_the_program_is_told_its_image_where_a_release_pins_one(action: Any) -> None:
+    assert action["runs"]["env"] == {"TRT_ENGINE_IMAGE": ""}
+    pinned = f"ghcr.io/team/action@sha256:{'0' * 64}"
+    assert settings_from_mapping({"TRT_ENGINE_IMAGE": pinned}).origin.image == pinned

@@ -40,6 +40,16 @@ def test_it_holds_engines_metadata_licences_and_checksums_that_hold(out: Path, t
     ]
 
 
+def test_the_statement_of_an_engine_goes_with_it(out: Path, tmp_path: Path) -> None:
+    (out / "digits/l4/fp16.provenance.json").write_bytes(b"said")
+    export_bundle(delivered_engines(out), tmp_path / "b.tar", licences_from=tmp_path)
+    with tarfile.open(tmp_path / "b.tar") as archive:
+        said = archive.extractfile("digits/l4/fp16.provenance.json")
+        assert said is not None
+        assert said.read() == b"said"
+        assert "digits/l4/fp32.provenance.json" not in archive.getnames()
+
+
 def test_the_same_engines_make_the_same_bytes(out: Path, tmp_path: Path) -> None:
     for name in ("a.tar", "b.tar"):
         export_bundle(delivered_engines(out), tmp_path / name, licences_from=tmp_path)

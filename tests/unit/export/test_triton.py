@@ -49,6 +49,14 @@ def test_the_same_engines_make_no_new_version_and_others_do(out: Path, tmp_path:
     assert (tmp_path / "models/digits-fp16/2/l4.plan").read_bytes() == b"new"
 
 
+def test_the_statement_of_an_engine_lies_beside_its_plan(out: Path, tmp_path: Path) -> None:
+    (out / "digits/l4/fp16.provenance.json").write_bytes(b"said")
+    for _ in range(2):
+        export_triton(delivered_engines(out), tmp_path / "models")
+    assert tree(tmp_path / "models/digits-fp16") == ["1/h200.plan", "1/l4.plan", "1/l4.provenance.json", "config.pbtxt"]
+    assert (tmp_path / "models/digits-fp16/1/l4.provenance.json").read_bytes() == b"said"
+
+
 def test_a_collision_leaves_nothing_behind(out: Path, tmp_path: Path) -> None:
     deliver(out, sidecar_of(L40S))
     with pytest.raises(SettingsError, match="both for compute capability"):
