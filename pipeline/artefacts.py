@@ -25,6 +25,7 @@ from pipeline.errors import BuildError, Cancelled, ModelError, PipelineError
 from pipeline.paths import contained, write_bytes_atomically
 from pipeline.plan import previous_s_from_lookup
 from pipeline.provenance.statement import PROVENANCE_FILE
+from pipeline.time_limits import JobBudget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -162,6 +163,13 @@ class Workshop:
         self._artefacts: dict[Digest, Future[Artefact]] = {}
         self._makes = True
         self.gpu_time = GpuTime()
+        self._budget = JobBudget()
+
+    def within(self, budget: JobBudget) -> Workshop:
+        """This workshop for the thread of one job, whose children may take what is left of ``budget``."""
+        other = copy.copy(self)
+        other._budget = budget  # noqa: SLF001  of the same class
+        return other
 
     def cached_only(self) -> Workshop:
         """This workshop without its children: what the cache cannot give raises ``NotCachedError``."""
@@ -388,7 +396,7 @@ class Workshop:
             partial(
                 self._run_task,
                 way.task,
-                timeout_s=way.timeout_s,
+                timeout_s=self._timeout_s(recipe, way.timeout_s),
                 cancel=self._cancel,
                 log=self._logs / recipe.subject / f"{log}.log",
                 gpu=place.gpu.uuid if place.gpu else None,
@@ -407,11 +415,22 @@ class Workshop:
             result = "done"
         finally:
             elapsed_s = time.monotonic() - started
+            self._budget.spend(elapsed_s)
             self._progress.finished(task_id, result, elapsed_s)
             if place.gpu is not None:
                 with self._lock:
                     self.gpu_time.spent_s += elapsed_s
         return outcome, elapsed_s
+
+    def _timeout_s(self, recipe: Recipe, limit_s: float) -> float:
+        left_s = self._budget.left_s
+        if left_s <= 0:
+            raise BuildError(
+                f"no time was left for the {recipe.task} task of {recipe.subject}",
+                why=f"the tasks of one job may take {self._budget.limit_s:g} s together",
+                fix="raise --job-time-limit-s",
+            )
+        return min(limit_s, left_s)
 
     def _free_gpu(self, recipe: Recipe) -> contextlib.AbstractContextManager[GpuDevice]:
         def told(holders: str) -> None:

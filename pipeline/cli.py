@@ -71,6 +71,8 @@ def main_inner(arguments: Sequence[str], environment: Mapping[str, str], log: Jo
         publish=getattr(options, "publish", False) or options.command == "doctor",
         publish_required=getattr(options, "publish_required", False),
         log=log,
+        time_limit_s=getattr(options, "time_limit_s", None),
+        job_time_limit_s=getattr(options, "job_time_limit_s", None),
     )
     command: str = options.command
     if command == "calibration":
@@ -95,10 +97,10 @@ def main_inner(arguments: Sequence[str], environment: Mapping[str, str], log: Jo
         from pipeline.doctor.examination import run_doctor
 
         return run_doctor(settings, as_json=options.json)
-    from pipeline import commands
-
     cancel = threading.Event()
     with _signals_set(cancel):
+        from pipeline import commands
+
         if command == "inspect":
             from pipeline.inspect_command import run_inspect
 
@@ -270,6 +272,10 @@ def _add_run_options(command: argparse.ArgumentParser, name: str) -> None:
         command.add_argument("--workers", type=int, metavar="N", help="children at work at once (default: all cores)")
         command.add_argument("--cache-required", action="store_true", help="fail with 9 where the cache fails")
         _add_publish(command)
+        command.add_argument(
+            "--time-limit-s", type=float, metavar="N", help="end the run then, and report what is done"
+        )
+        command.add_argument("--job-time-limit-s", type=float, metavar="N", help="what the tasks of one job may take")
     if name == "plan":
         command.add_argument(
             "--matrix",

@@ -6,17 +6,18 @@ import contextlib
 import os
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.assemble import Log, report_from_outcomes
 from pipeline.assemble_details import details_from_outcomes
-from pipeline.base_branch import keep_baselines, load_base
-from pipeline.deliver import LOGS, deliver_engine, deliver_report
-from pipeline.errors import BuildError, PipelineError, PublishError
+from pipeline.base_branch import Base, keep_baselines, load_base
+from pipeline.deliver import LOGS, deliver_engine, deliver_report, forget_report
+from pipeline.errors import BuildError, Cancelled, PipelineError, PublishError
+from pipeline.manifest.load import load_manifest
 from pipeline.operators import check_operators
-from pipeline.outcome import run_exit_code
-from pipeline.plan import State
+from pipeline.outcome import JobOutcome, run_exit_code
+from pipeline.plan import PlannedJob, State, jobs_from_manifest
 from pipeline.publish.github import outputs_from_report, write_outputs, write_step_summary
 from pipeline.publish.json_output import print_json
 from pipeline.publish.parts import REPORT_JSON
@@ -24,12 +25,13 @@ from pipeline.publish.progress import Progress
 from pipeline.publish.report import EngineReport, Status, report_to_json
 from pipeline.publish.terminal import print_plan, print_report
 from pipeline.run import carry_out, make_plan, open_context, trusted_store_from_settings
+from pipeline.time_limits import RunLimit
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator
 
-    from pipeline.outcome import JobOutcome
+    from pipeline.cache.store import Store
     from pipeline.plan import Plan
     from pipeline.publish.details import Details
     from pipeline.publish.report import Report
@@ -77,15 +79,17 @@ def run(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
     """Do what the plan says, judge it, and report. Returns the exit code of the report."""
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     clock = time.monotonic()
-    with Progress(sys.stderr) as progress, open_context(settings, cancel, progress, settings.out / LOGS) as context:
-        with settings.log.section("Plan"):
-            planned = make_plan(context)
-            if not as_json:
-                print_plan(planned.plan, sys.stdout)
-        trusted = trusted_store_from_settings(settings, cancel)
-        base = load_base(settings, trusted, planned.manifest, planned.jobs)
-        with settings.log.section("Building and checking"):
-            outcomes, engines = _delivered(context, planned, carry_out(context, planned, base))
+    limit = RunLimit(cancel, settings.time_limit_s)
+    forget_report(settings.out)
+    trusted = trusted_store_from_settings(settings, cancel)
+    with (
+        limit.watched(),
+        Progress(sys.stderr) as progress,
+        open_context(settings, cancel, progress, settings.out / LOGS) as context,
+    ):
+        work = _worked(context, trusted, as_json=as_json)
+    base, engines = work.base, work.engines
+    outcomes = tuple(_limited(outcome, limit) for outcome in work.outcomes) if limit.reached else work.outcomes
     report = report_from_outcomes(
         outcomes,
         manifest=settings.manifest,
@@ -98,8 +102,9 @@ def run(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
         notes=(*((context.cache.trouble,) if context.cache.trouble else ()), *base.notes),
     )
     details = details_from_outcomes(outcomes, report, base, context.workshop.gpu_time, settings)
-    notes = keep_baselines(settings, trusted, report, planned.manifest, planned.jobs)
-    report = replace(report, notes=(*report.notes, *notes))
+    if work.planned is not None:
+        notes = keep_baselines(settings, trusted, report, work.planned.manifest, work.planned.jobs)
+        report = replace(report, notes=(*report.notes, *notes))
     _publish(settings, report, details)
     unpublished = _commented(settings, cancel, report, details)
     if as_json:
@@ -111,6 +116,46 @@ def run(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
 
         settings.log.annotate(annotations_from_report(report))
     return report.exit_code or unpublished
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What a run has done; ``planned`` is ``None`` where it was cancelled before it had a plan."""
+
+    planned: Planned | None
+    base: Base
+    outcomes: tuple[JobOutcome, ...]
+    engines: dict[str, EngineReport]
+
+
+def _worked(context: Context, trusted: Store | None, *, as_json: bool) -> _Work:
+    """Plan, carry out and deliver. Where a run is cancelled before its jobs are begun, all of them are undone."""
+    settings, planned, base = context.settings, None, Base()
+    try:
+        with settings.log.section("Plan"):
+            planned = make_plan(context)
+            if not as_json:
+                print_plan(planned.plan, sys.stdout)
+        base = load_base(settings, trusted, planned.manifest, planned.jobs)
+        with settings.log.section("Building and checking"):
+            outcomes, engines = _delivered(context, planned, carry_out(context, planned, base))
+            return _Work(planned, base, outcomes, engines)
+    except Cancelled as error:
+        jobs = jobs_from_manifest(load_manifest(settings.manifest), settings.only)
+        undone = (PlannedJob(job, State.BUILD, "the run ended before it was begun") for job in jobs)
+        return _Work(planned, base, tuple(JobOutcome(planned=entry, error=error) for entry in undone), {})
+
+
+def _limited(outcome: JobOutcome, limit: RunLimit) -> JobOutcome:
+    """A job that was cancelled because the run's time was up has failed."""
+    if not isinstance(outcome.error, Cancelled):
+        return outcome
+    error = BuildError(
+        f"{outcome.planned.job.id} was not done when the time limit of the run was reached",
+        why=f"--time-limit-s is {limit.limit_s:g}",
+        fix="raise it, or run again: what is done is kept in the cache",
+    )
+    return replace(outcome, error=error)
 
 
 def _delivered(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from typing import TYPE_CHECKING
@@ -96,6 +97,13 @@ def deliver_report(out: Path, report: Report, details: Details | None = None) ->
         raise PublishError(
             f"the report could not be written to {out}", why=str(error), fix="make space, or check the permissions"
         ) from error
+
+
+def forget_report(out: Path) -> None:
+    """Remove the report of an earlier run, so that a run which ends without one is not taken for that."""
+    for name in (REPORT_JSON, REPORT_MARKDOWN, REPORT_HTML):
+        with contextlib.suppress(OSError):
+            (out / name).unlink()
 
 
 def _deliver_provenance(path: Path, engine: Artefact) -> None:

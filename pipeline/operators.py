@@ -30,7 +30,7 @@ def check_operators(recipes: Recipes, models: Mapping[str, SurveyedModel], jobs:
         if runtime in recipes.runtimes:
             with contextlib.suppress(BuildError, DeviceError):
                 answer = recipes.workshop.obtain(recipes.operators(models[name], runtime))
-                lines.extend(_line(models[name], runtime, refused) for refused in answer.outcome["refused"])
+                lines.extend(_line(models[name], runtime, refused) for refused in answer.outcome.get("refused", ()))
     if lines:
         raise ModelError(
             "the builder's parser refuses operators",

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ from pipeline.refit_recipes import with_outlook
 from pipeline.slots import Slots, available_memory_bytes
 from pipeline.survey import survey_models
 from pipeline.targets import TENSORRT
+from pipeline.time_limits import JobBudget
 
 if TYPE_CHECKING:
     import threading
@@ -177,7 +178,7 @@ def carry_out(context: Context, planned: Planned, base: Base) -> tuple[JobOutcom
         futures = [
             pool.submit(
                 job_outcome,
-                context.recipes,
+                _recipes_of_job(context),
                 entry,
                 planned.models[entry.job.model.name],
                 base.judging(entry.job.id),
@@ -185,3 +186,8 @@ def carry_out(context: Context, planned: Planned, base: Base) -> tuple[JobOutcom
             for entry in planned.plan.jobs
         ]
         return tuple(future.result() for future in futures)
+
+
+def _recipes_of_job(context: Context) -> Recipes:
+    budget = JobBudget(context.settings.job_time_limit_s)
+    return replace(context.recipes, workshop=context.workshop.within(budget))

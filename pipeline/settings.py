@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,8 @@ class Settings:
     sealed with ``cache_secret`` or by the KMS key ``cache_kms_key``, where either is given. ``image`` is the container
     image that this runs in, empty where nobody says. ``origin`` is where the run takes place, for what is said of the
     engines that it builds.
+    sealed with ``cache_secret`` or by the KMS key ``cache_kms_key``, where either is given. ``origin`` is where the run
+    takes place, for what is said of the engines that it builds. ``None`` limits no time.
     """
 
     manifest: Path
@@ -53,6 +56,8 @@ class Settings:
     image: str = ""
     publishing: Publishing | None = None
     log: JobLog = field(default_factory=JobLog)
+    time_limit_s: float | None = None
+    job_time_limit_s: float | None = None
     origin: Origin = field(default_factory=Origin)
 
 
@@ -70,6 +75,8 @@ def settings_from_mapping(
     publish: bool = False,
     publish_required: bool = False,
     log: JobLog | None = None,
+    time_limit_s: float | None = None,
+    job_time_limit_s: float | None = None,
 ) -> Settings:
     """Settings from the command line's values over the environment's over the defaults.
 
@@ -82,6 +89,9 @@ def settings_from_mapping(
     cores = workers if workers is not None else _workers_from(environment.get("TRT_ENGINE_WORKERS"))
     if cores < 1:
         raise SettingsError(f"{cores} workers cannot do anything", fix="give --workers 1 or more")
+    for name, limit_s in (("--time-limit-s", time_limit_s), ("--job-time-limit-s", job_time_limit_s)):
+        if limit_s is not None and not 0 < limit_s < threading.TIMEOUT_MAX:
+            raise SettingsError(f"{limit_s:g} s are no time limit", fix=f"give {name} a number of seconds above 0")
     secret, kms_key = environment.get("TRT_ENGINE_CACHE_SECRET"), environment.get("TRT_ENGINE_CACHE_KMS_KEY")
     if secret and kms_key:
         raise SettingsError(
@@ -103,6 +113,8 @@ def settings_from_mapping(
         step_outputs=Path(outputs) if outputs else None,
         revision=_revision_from(environment),
         image=environment.get("TRT_ENGINE_IMAGE", ""),
+        time_limit_s=time_limit_s,
+        job_time_limit_s=job_time_limit_s,
         origin=_origin_from(environment),
         log=log or JobLog(),
         publishing=publishing_from_mapping(environment, required=publish_required)
@@ -162,15 +174,15 @@ def _origin_from(environment: Mapping[str, str]) -> Origin:
     image = environment.get("TRT_ENGINE_IMAGE") or environment.get("CI_JOB_IMAGE", "")
     if environment.get("GITHUB_ACTIONS") == "true":
         server = environment.get("GITHUB_SERVER_URL") or "https://github.com"
-        repository = f"{server}/{environment.get('GITHUB_REPOSITORY', '')}"
-        attempt = environment.get("GITHUB_RUN_ATTEMPT") or "1"
+        repository = "/".join((server, environment.get("GITHUB_REPOSITORY", "")))
+        run, attempt = environment.get("GITHUB_RUN_ID", ""), environment.get("GITHUB_RUN_ATTEMPT") or "1"
         workflow = environment.get("GITHUB_WORKFLOW_REF", "")
         return Origin(
             builder=f"{server}/{workflow}" if workflow else repository,
             repository=repository,
             ref=environment.get("GITHUB_REF", ""),
             commit=environment.get("GITHUB_SHA", ""),
-            invocation=f"{repository}/actions/runs/{environment.get('GITHUB_RUN_ID', '')}/attempts/{attempt}",
+            invocation=f"{repository}/actions/runs/{run}/attempts/{attempt}",
             image=image,
         )
     return Origin(

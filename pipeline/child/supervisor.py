@@ -111,7 +111,8 @@ def run_task(
             raise BuildError(
                 f"the {task} task was ended at its time limit of {timeout_s:g} s",
                 why=decisive_lines(output.tail, 1),
-                fix="raise `build.timeout_s` in the manifest, or use a lower `build.optimization_level`",
+                fix="raise `build.timeout_s` in the manifest, or use a lower `build.optimization_level`; "
+                "--job-time-limit-s counts too",
             ) from None
         except NotAnOutcomeError as error:
             raise _useless(task, "was ended", str(error)) from None

@@ -1,0 +1,88 @@
+"""Run as a program: the step itself, with children that misbehave where a plan says so.
+
+The first argument is a JSON file, the rest are the step's own. The file holds ``faults``, each with a glob over names
+of ``fault_tasks.name_of`` and the ``fault``, and ``recordings``, a folder that spares the real work where it was done
+before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pipeline.run
+from pipeline.action.step import run_step
+from pipeline.child import supervisor
+from tests.support.fault_tasks import matching, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+ROOT = Path(__file__).parents[2]
+MANIFEST = ROOT / "examples/digits/trt-engines.yaml"
+
+
+def start_step(
+    folder: Path,
+    *arguments: str,
+    faults: Sequence[Mapping[str, Any]] = (),
+    recordings: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    **options: Any,
+) -> subprocess.Popen[str]:
+    """Start the step in ``folder``, with a temporary folder of its own there."""
+    plan = folder / "faults.json"
+    plan.write_text(json.dumps({"faults": list(faults), "recordings": str(recordings) if recordings else None}))
+    (folder / "tmp").mkdir(exist_ok=True)
+    basic = {"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder / "tmp"), "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.support.faulty_step", str(plan), *arguments],
+        cwd=folder,
+        env=basic | dict(environment or {}),
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options},
+    )
+
+
+def run_step_in(
+    folder: Path, *arguments: str, timeout_s: float = 120, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """``start_step`` to its end."""
+    process = start_step(folder, *arguments, **options)
+    stdout, stderr = process.communicate(timeout=timeout_s)
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout or "", stderr or "")
+
+
+def report_in(folder: Path, out: str = "engines") -> dict[str, Any]:
+    """The report of the last run there."""
+    report: dict[str, Any] = json.loads((folder / out / "report.json").read_text())
+    return report
+
+
+def statuses_in(folder: Path) -> dict[str, str]:
+    """Job id -> how it ended."""
+    return {job["id"]: job["status"] for job in report_in(folder)["jobs"]}
+
+
+def _main(plan: str, *arguments: str) -> int:
+    told = json.loads(Path(plan).read_text())
+
+    def run_task(task: str, request: Mapping[str, Any], folder: Path, **options: Any) -> dict[str, Any]:
+        envelope = {
+            "task": task,
+            "request": dict(request),
+            "fault": matching(name_of(task, request), told["faults"]),
+            "recordings": told["recordings"],
+        }
+        tasks = {task: "tests.support.fault_tasks:act"}
+        return supervisor.run_task(task, envelope, folder, _tasks=tasks, **options)
+
+    vars(pipeline.run)["run_task"] = run_task
+    return run_step(arguments, os.environ)
+
+
+if __name__ == "__main__":
+    sys.exit(_main(*sys.argv[1:]))
