@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.artefacts import Workshop
@@ -19,6 +16,7 @@ from pipeline.cache.seal import HmacSeal
 from pipeline.child.supervisor import run_task
 from pipeline.devices import installed_gpus
 from pipeline.engine_recipes import engine_recipe, missing_for
+from pipeline.errors import SettingsError
 from pipeline.gpu_lock import GpuPool
 from pipeline.machine import installed_runtimes, installed_tools
 from pipeline.manifest.load import load_manifest
@@ -27,6 +25,7 @@ from pipeline.outcome import job_outcome
 from pipeline.plan import Plan, State, jobs_from_manifest, models_of, needs_runner, planned_from_lookup
 from pipeline.recipes import Recipes
 from pipeline.refit_recipes import with_outlook
+from pipeline.scratch import scratch_folder
 from pipeline.slots import Slots, available_memory_bytes
 from pipeline.survey import survey_models
 from pipeline.targets import TENSORRT
@@ -35,6 +34,7 @@ from pipeline.time_limits import JobBudget
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from pipeline.base_branch import Base
     from pipeline.cache.lease import Leases
@@ -82,36 +82,42 @@ class Planned:
 def open_context(
     settings: Settings, cancel: threading.Event, progress: Progress, logs: Path | None
 ) -> Iterator[Context]:
-    """Open the cache and a scratch folder. Raises ``SettingsError`` where packages are missing."""
+    """Open the cache and a scratch folder.
+
+    Raises ``SettingsError`` where packages are missing or the temporary folder cannot be used.
+    """
     tools = installed_tools()
-    scratch = Path(tempfile.mkdtemp(prefix="trt-engines-"))
-    cache = ContentCache(store_from_settings(settings, cancel), required=settings.cache_required)
-    workshop = Workshop(
-        cache=cache,
-        scratch=scratch,
-        logs=logs or scratch / "logs",
-        slots=Slots(settings.workers, available_memory_bytes()),
-        gpus=GpuPool(),
-        cancel=cancel,
-        progress=progress,
-        run_task=run_task,
-        leases=leases_from_settings(settings),
-    )
-    runtimes = installed_runtimes()
-    recipes = Recipes(
-        workshop=workshop,
-        tools=tools,
-        runtimes=runtimes,
-        gpus=installed_gpus() if TENSORRT in runtimes else (),
-        timing_caches=settings.cache.folder / TIMING_CACHES / Scope(settings.cache_scope).path
-        if settings.cache and settings.cache.folder
-        else None,
-        origin=settings.origin,
-    )
-    try:
+    with contextlib.ExitStack() as held:
+        try:
+            scratch = held.enter_context(scratch_folder())
+        except OSError as error:
+            raise SettingsError(
+                "the temporary folder cannot be used", why=str(error), fix="make space, or point TMPDIR to another one"
+            ) from error
+        cache = ContentCache(store_from_settings(settings, cancel), required=settings.cache_required)
+        workshop = Workshop(
+            cache=cache,
+            scratch=scratch,
+            logs=logs or scratch / "logs",
+            slots=Slots(settings.workers, available_memory_bytes()),
+            gpus=GpuPool(),
+            cancel=cancel,
+            progress=progress,
+            run_task=run_task,
+            leases=leases_from_settings(settings),
+        )
+        runtimes = installed_runtimes()
+        recipes = Recipes(
+            workshop=workshop,
+            tools=tools,
+            runtimes=runtimes,
+            gpus=installed_gpus() if TENSORRT in runtimes else (),
+            timing_caches=settings.cache.folder / TIMING_CACHES / Scope(settings.cache_scope).path
+            if settings.cache and settings.cache.folder
+            else None,
+            origin=settings.origin,
+        )
         yield Context(settings=settings, cancel=cancel, cache=cache, workshop=workshop, recipes=recipes)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def store_from_settings(settings: Settings, cancel: threading.Event, *, upkeep: bool = False) -> Store | None:

@@ -82,7 +82,7 @@ class LocalStore:
     def put_blob(self, path: Path) -> tuple[Digest, int]:
         """See ``Store``."""
         hasher, size_bytes = hashlib.sha256(), 0
-        action = f"cannot write a copy of {path} below {self._root}"
+        action = f"cannot write a copy of {path.name} below {self._root}"
         with path.open("rb", buffering=0) as source, failures(action), self._staging.opened() as staged:
             for chunk in chunks(source):
                 hasher.update(chunk)

@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,15 +33,21 @@ def start_step(
     faults: Sequence[Mapping[str, Any]] = (),
     recordings: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    closed: str = "",
     **options: Any,
 ) -> subprocess.Popen[str]:
-    """Start the step in ``folder``, with a temporary folder of its own there."""
-    plan = folder / "faults.json"
+    """Start the step in ``folder``, with a temporary folder of its own there.
+
+    ``closed`` is like ``>&-`` of the shell.
+    """
+    plan = Path(tempfile.mkstemp(prefix="faults-", suffix=".json")[1])
+    plan.chmod(0o644)
     plan.write_text(json.dumps({"faults": list(faults), "recordings": str(recordings) if recordings else None}))
     (folder / "tmp").mkdir(exist_ok=True)
     basic = {"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder / "tmp"), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.support.faulty_step", str(plan), *arguments]
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.support.faulty_step", str(plan), *arguments],
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *command] if closed else command,
         cwd=folder,
         env=basic | dict(environment or {}),
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options},
@@ -69,6 +76,7 @@ def statuses_in(folder: Path) -> dict[str, str]:
 
 def _main(plan: str, *arguments: str) -> int:
     told = json.loads(Path(plan).read_text())
+    Path(plan).unlink()
 
     def run_task(task: str, request: Mapping[str, Any], folder: Path, **options: Any) -> dict[str, Any]:
         envelope = {
