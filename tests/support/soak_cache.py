@@ -1,0 +1,102 @@
+"""The caches of a soak: opened as an owner does, to look into them, and as an attacker does, to spoil them."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pipeline.cache.receipt import Blob, ReceiptDamaged, bytes_from_receipt, receipt_from_bytes
+from pipeline.cache.s3_opening import opened_for_upkeep, place_from_text
+from pipeline.cache.scope import Scope
+from pipeline.cache.seal import HmacSeal, without_seal
+from pipeline.cache.upkeep import verify_entries
+from tests.support.s3_places import BUCKET
+
+if TYPE_CHECKING:
+    import random
+    from pathlib import Path
+
+    from pipeline.cache.seal import Seal
+    from pipeline.cache.store import Store
+
+SECRET = "canary-of-the-cache-5f1d2c3b4a596877"
+SCOPE = "trusted"
+FORGED = b"vtrt" + b"an engine that nobody built " * 64
+
+
+@dataclass(frozen=True, slots=True)
+class SoakCache:
+    """A cache in ``folder``, in the bucket at ``endpoint_url`` below ``prefix``, or both."""
+
+    folder: Path | None
+    endpoint_url: str | None
+    prefix: str = ""
+
+    def text(self, endpoint_url: str | None = None) -> str:
+        """As ``--cache`` takes it; with another ``endpoint_url``, through a proxy."""
+        address = f"s3://{BUCKET}/{self.prefix}?endpoint={endpoint_url or self.endpoint_url}&addressing=path"
+        far = address if self.endpoint_url else ""
+        return ",".join(filter(None, (str(self.folder) if self.folder else "", far)))
+
+    def opened(self, seal: Seal | None) -> Store:
+        """The place where receipts stand: the bucket where there is one."""
+        return opened_for_upkeep(place_from_text(self.text()), Scope(SCOPE), seal=seal, cancel=threading.Event())
+
+    def damaged(self) -> set[str]:
+        """Every entry that is not whole, or not sealed by the owner, as text."""
+        entries = verify_entries(self.opened(HmacSeal([SECRET.encode()])), now_s=time.time()).damaged
+        return {f"{entry.kind} {entry.key.hex}" for entry in entries}
+
+    def clear(self) -> None:
+        """Remove everything that is in the way of a build."""
+        store = self.opened(None)
+        for kind, key, _ in list(store.receipts()):
+            store.delete_receipt(kind, key)
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def spoil(self, damage: str, draw: random.Random, scratch: Path) -> None:
+        """Do ``damage`` to something of it; nothing where there is nothing yet."""
+        if damage == "forge an engine":
+            self._forge(draw, scratch)
+            return
+        if self.folder is None:
+            return
+        what = "receipt" if "receipt" in damage else "blob"
+        files = sorted(path for path in self.folder.glob(f"**/v1/{what}/**/*") if path.is_file())
+        if not files:
+            return
+        path = draw.choice(files)
+        data = bytearray(path.read_bytes())
+        path.chmod(0o644)
+        if damage.startswith("remove"):
+            path.unlink()
+        elif damage.startswith("cut"):
+            path.write_bytes(data[: draw.randrange(len(data) + 1)])
+        elif data:
+            data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+            path.write_bytes(data)
+
+    def _forge(self, draw: random.Random, scratch: Path) -> None:
+        """Let the receipt of an engine name a file of the attacker's, who may write the place but has no secret."""
+        store = self.opened(None)
+        keys = sorted(key for kind, key, _ in store.receipts("engine"))
+        if not keys:
+            return
+        key = draw.choice(keys)
+        data = store.get_receipt("engine", key)
+        try:
+            receipt = receipt_from_bytes(without_seal(data or b""), kind="engine", stored_as=key)
+        except ReceiptDamaged:  # it is spoilt already
+            return
+        scratch.write_bytes(FORGED)
+        digest, size_bytes = store.put_blob(scratch)
+        scratch.unlink()
+        blobs = tuple(
+            Blob(b.name, digest, size_bytes) if b.name.endswith((".plan", ".engine")) else b for b in receipt.blobs
+        )
+        seal = draw.choice((None, HmacSeal([b"the attacker's own secret, as long as it must be"])))
+        self.opened(seal).put_receipt("engine", key, bytes_from_receipt(replace(receipt, blobs=blobs)), replace=True)

@@ -1,0 +1,155 @@
+"""What must hold after every run of a soak, whatever happened to it. A new one is a function and a line."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.digest import digest_from_file
+from pipeline.provenance.statement import statement_from_bytes
+from tests.support.soak_cache import FORGED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from pipeline.digest import Digest
+    from tests.support.soak_schedule import Plan
+
+_EXIT_CODES = {0, 4, 6, 7, 9, 130}
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aftermath:
+    """A run after its end. ``folder`` is where it ran, with ``engines`` and ``tmp``; ``said`` is all that it printed.
+
+    ``genuine`` is job id -> digest of the only engine that a builder made for it. ``damaged`` and ``damaged_before``
+    are the unsound entries of its cache, ``processes`` what still runs of it, ``elapsed_s`` how long it lived after the
+    first signal.
+    """
+
+    plan: Plan
+    exit_code: int
+    said: str
+    folder: Path
+    cache_folder: Path | None
+    genuine: Mapping[str, Digest]
+    damaged_before: set[str]
+    damaged: set[str]
+    processes: tuple[str, ...]
+    elapsed_s: float
+    canaries: tuple[str, ...]
+
+    @property
+    def killed(self) -> bool:
+        """Whether it had no time for anything."""
+        return self.plan.signals == (signal.SIGKILL,) and self.exit_code == -signal.SIGKILL
+
+    @property
+    def report(self) -> dict[str, Any] | None:
+        """Its report, where it wrote one."""
+        path = self.folder / "engines/report.json"
+        found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
+        return found
+
+
+def _only_genuine_engines(run: Aftermath) -> Iterator[str]:
+    """No engine is delivered but the one that a builder made: one that is forged or damaged is never taken for one."""
+    for path in (run.folder / "engines").glob("*/*/*.engine"):
+        job = "/".join(path.relative_to(run.folder / "engines").with_suffix("").parts)
+        if digest_from_file(path) != run.genuine[job]:
+            yield f"{path} is not the engine that was built for it"
+    for path in (*(run.folder / "engines").rglob("*"), *(run.folder / "tmp").rglob("*")):
+        if path.is_file() and FORGED in path.read_bytes():
+            yield f"{path} holds the forged engine"
+
+
+def _reported_engines_are_there(run: Aftermath) -> Iterator[str]:
+    for job in (run.report or {"jobs": ()})["jobs"]:
+        path = run.folder / f"engines/{job['id']}.engine"
+        if (job["engine"] is not None) != path.exists():
+            yield f"{job['id']}: the report and the folder disagree about its engine"
+        if job["engine"] is not None and job["engine"]["digest"] != str(digest_from_file(path)):
+            yield f"{job['id']}: the report names another engine"
+
+
+def _statements_are_whole(run: Aftermath) -> Iterator[str]:
+    for path in (run.folder / "engines").rglob("*.provenance.json"):
+        engine = path.with_name(path.name.replace(".provenance.json", ".engine"))
+        if statement_from_bytes(path.read_bytes()).engine != digest_from_file(engine):
+            yield f"{path} is about another engine"
+
+
+def _no_receipt_is_partial(run: Aftermath) -> Iterator[str]:
+    yield from (f"the entry {entry} is damaged since" for entry in sorted(run.damaged - run.damaged_before))
+
+
+def _exit_code_matches_the_report(run: Aftermath) -> Iterator[str]:
+    report = run.report
+    if run.killed:
+        return
+    if run.exit_code not in _EXIT_CODES:
+        yield f"it ended with {run.exit_code}"
+    if report is not None and report["exit_code"] != run.exit_code:
+        yield f"it ended with {run.exit_code}, its report says {report['exit_code']}"
+    if report is None and run.exit_code == 0:
+        yield "it passed and wrote no report"
+    if run.exit_code == 130 and report is None:
+        yield "it was cancelled and wrote no report"
+    if run.plan.time_limit_s is None and not run.plan.signals and run.exit_code == 130:
+        yield "it says that it was cancelled, and was not"
+
+
+def _a_cancel_is_done_in_time(run: Aftermath) -> Iterator[str]:
+    if run.plan.signals and not run.killed and run.elapsed_s > 5:
+        yield f"it took {run.elapsed_s:.1f} s to end"
+
+
+def _nothing_is_left_over(run: Aftermath) -> Iterator[str]:
+    yield from (f"a process is left: {process}" for process in run.processes)
+    if run.killed:
+        return
+    yield from (f"left in the temporary folder: {path}" for path in (run.folder / "tmp").iterdir())
+    places = [run.folder, *([run.cache_folder] if run.cache_folder else [])]
+    unfinished = (path for place in places for path in place.rglob("*.tmp") if _UNFINISHED.fullmatch(path.name))
+    yield from (f"half-written: {path}" for path in unfinished)
+
+
+def _no_secret_is_told(run: Aftermath) -> Iterator[str]:
+    places = [run.folder, *([run.cache_folder] if run.cache_folder else [])]
+    texts = {"its output": run.said.encode()} | {
+        str(path): path.read_bytes() for place in places for path in place.rglob("*") if path.is_file()
+    }
+    for where, data in texts.items():
+        for canary in run.canaries:
+            if canary.encode() in data:
+                yield f"{where} holds the secret {canary[:12]}..."
+        if where.rpartition("/")[2].startswith("core"):
+            yield f"{where} is a core file"
+
+
+def _no_traceback(run: Aftermath) -> Iterator[str]:
+    if "Traceback (most recent call last)" in run.said:
+        yield "it printed a traceback"
+
+
+INVARIANTS = (
+    _only_genuine_engines,
+    _reported_engines_are_there,
+    _statements_are_whole,
+    _no_receipt_is_partial,
+    _exit_code_matches_the_report,
+    _a_cancel_is_done_in_time,
+    _nothing_is_left_over,
+    _no_secret_is_told,
+    _no_traceback,
+)
+
+
+def violations_of(run: Aftermath) -> tuple[str, ...]:
+    """What does not hold after ``run``."""
+    return tuple(text for invariant in INVARIANTS for text in invariant(run))
