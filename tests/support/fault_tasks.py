@@ -135,3 +135,13 @@ def _link(request: dict[str, Any], folder: Path) -> dict[str, Any]:
 def _lie(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Say another digest and another size than those of the file."""
     return _work(request, folder) | {"digest": f"sha256:{'0' * 64}", "engine_digest": f"sha256:{'0' * 64}"}
+
+
+def _tell_environment(request: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Print its own environment, as the interpreter and the kernel have it."""
+    print(dict(os.environ), Path(f"/proc/{os.getpid()}/environ").read_bytes(), flush=True)
+    return _work(request, folder)
+
+
+BAD = ("crash", "killed", "no_memory", "full_disk", "nothing", "empty", "outside", "link", "lie")
+"""The faults that end at once."""

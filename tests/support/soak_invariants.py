@@ -133,7 +133,7 @@ def _no_secret_is_told(run: Aftermath) -> Iterator[str]:
 
 
 def _no_traceback(run: Aftermath) -> Iterator[str]:
-    if "Traceback (most recent call last)" in run.said:
+    if re.search("^Traceback", run.said, re.MULTILINE):  # a child's own, in the tail of its log, is indented
         yield "it printed a traceback"
 
 

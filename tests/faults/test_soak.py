@@ -1,0 +1,122 @@
+"""The soak itself: a few runs of it, and that each of its invariants can fail. ``scripts/soak`` does many."""
+
+from __future__ import annotations
+
+import json
+import signal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pipeline.digest import digest_from_bytes
+from pipeline.provenance.statement import bytes_from_statement
+from tests.support.soak import main
+from tests.support.soak_cache import FORGED
+from tests.support.soak_invariants import INVARIANTS, Aftermath, violations_of
+from tests.support.soak_schedule import CHILD_FAULTS, DAMAGES, plan_of
+from tests.support.statements import sample_statement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+JOB = "digits/sm_89/fp32"
+CANARY = "canary-of-the-test"
+
+
+def write_report(folder: Path, **parts: Any) -> None:
+    job = {"id": JOB, "engine": {"digest": str(digest_from_bytes(b"plan"))}}
+    (folder / "engines/report.json").write_text(json.dumps({"exit_code": 0, "jobs": [job], **parts}))
+
+
+@pytest.fixture
+def after(tmp_path: Path) -> Aftermath:
+    """A run that ended well."""
+    (tmp_path / "tmp").mkdir()
+    engine = tmp_path / f"engines/{JOB}.engine"
+    engine.parent.mkdir(parents=True)
+    engine.write_bytes(b"plan")
+    engine.with_suffix(".provenance.json").write_bytes(bytes_from_statement(sample_statement(b"plan")))
+    write_report(tmp_path)
+    plan = replace(plan_of(1, 1, with_bucket=False), signals=(), time_limit_s=None)
+    return Aftermath(
+        plan=plan,
+        exit_code=0,
+        said="passed",
+        folder=tmp_path,
+        cache_folder=None,
+        genuine={JOB: digest_from_bytes(b"plan")},
+        damaged_before=set(),
+        damaged=set(),
+        processes=(),
+        elapsed_s=1.0,
+        canaries=(CANARY,),
+    )
+
+
+def test_a_run_that_ended_well_violates_nothing(after: Aftermath) -> None:
+    assert violations_of(after) == ()
+
+
+def _other_engine(after: Aftermath) -> Aftermath:
+    (after.folder / f"engines/{JOB}.engine").write_bytes(FORGED)
+    return after
+
+
+def _other_report(after: Aftermath) -> Aftermath:
+    write_report(after.folder, jobs=[{"id": JOB, "engine": None}])
+    return after
+
+
+def _other_statement(after: Aftermath) -> Aftermath:
+    path = after.folder / f"engines/{JOB}.provenance.json"
+    path.write_bytes(bytes_from_statement(sample_statement(b"other")))
+    return after
+
+
+def _slow(after: Aftermath) -> Aftermath:
+    return replace(after, plan=replace(after.plan, signals=(signal.SIGINT,)), elapsed_s=5.1)
+
+
+def _telling(after: Aftermath) -> Aftermath:
+    (after.folder / "engines/engine.log").write_text(f"token={CANARY}")
+    return after
+
+
+SPOILT: dict[str, Callable[[Aftermath], Aftermath]] = {
+    "_only_genuine_engines": _other_engine,
+    "_reported_engines_are_there": _other_report,
+    "_statements_are_whole": _other_statement,
+    "_no_receipt_is_partial": lambda after: replace(after, damaged={"engine 0"}),
+    "_exit_code_matches_the_report": lambda after: replace(after, exit_code=6),
+    "_a_cancel_is_done_in_time": _slow,
+    "_nothing_is_left_over": lambda after: replace(after, processes=("sleep",)),
+    "_no_secret_is_told": _telling,
+    "_no_traceback": lambda after: replace(after, said="Traceback (most recent call last):"),
+}
+
+
+@pytest.mark.parametrize("invariant", INVARIANTS, ids=lambda invariant: invariant.__name__)
+def test_each_invariant_can_fail(invariant: Callable[[Aftermath], Iterable[str]], after: Aftermath) -> None:
+    assert list(invariant(after)) == []
+    assert list(invariant(SPOILT[invariant.__name__](after)))
+
+
+def test_files_that_are_left_over_are_found(after: Aftermath) -> None:
+    (after.folder / "tmp/trt-engines-x").mkdir()
+    (after.folder / "engines/.report.json.0123456789ab.tmp").touch()
+    assert len(violations_of(after)) == 2
+
+
+def test_the_same_seed_draws_the_same_plan_and_every_fault_is_drawn() -> None:
+    plans = [plan_of(3, number, with_bucket=True) for number in range(400)]
+    assert plans == [plan_of(3, number, with_bucket=True) for number in range(400)]
+    drawn = {kind for plan in plans for kind in plan.kinds}
+    assert {f"child: {fault['fault']}" for fault in CHILD_FAULTS} | {f"cache: {name}" for name in DAMAGES} <= drawn
+    assert {"SIGINT+SIGTERM", "SIGKILL", "time limit of the run", "child: hang", "no fault"} <= drawn
+
+
+def test_a_short_soak_finds_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["6", "3", "--without-bucket"]) == 0, capfd.readouterr().out
+    assert "0 violations" in capfd.readouterr().out
