@@ -3,9 +3,42 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from typing import TYPE_CHECKING, NoReturn
 
-from pipeline.action.step import run_step
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CANCELLED = 130
+
+
+def start(run: Callable[[], int]) -> int:
+    """The exit code of ``run``, which imports what it needs; a signal at any moment of that ends in 130.
+
+    As PID 1 of a container, a process gets no signal that it does not ask for. ``run`` may ask for them in its own way;
+    once it is over, a late signal must not change the code that its report has.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    try:
+        code = run()
+    except KeyboardInterrupt:
+        code = _CANCELLED
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    return code
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _run() -> int:
+    from pipeline.action.step import run_step
+
+    return run_step(sys.argv[1:], os.environ)
+
 
 if __name__ == "__main__":
-    sys.exit(run_step(sys.argv[1:], os.environ))
+    sys.exit(start(_run))

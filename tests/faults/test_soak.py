@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import random
 import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.digest import digest_from_bytes
+from pipeline.digest import digest_from_bytes, digest_from_file
 from pipeline.provenance.statement import bytes_from_statement
+from tests.support.faulty_step import MANIFEST, run_step_in
 from tests.support.soak import main
-from tests.support.soak_cache import FORGED
+from tests.support.soak_cache import FORGED, SECRET, SoakCache
 from tests.support.soak_invariants import INVARIANTS, Aftermath, violations_of
 from tests.support.soak_schedule import CHILD_FAULTS, DAMAGES, plan_of
 from tests.support.statements import sample_statement
@@ -120,3 +122,20 @@ def test_the_same_seed_draws_the_same_plan_and_every_fault_is_drawn() -> None:
 def test_a_short_soak_finds_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["6", "3", "--without-bucket"]) == 0, capfd.readouterr().out
     assert "0 violations" in capfd.readouterr().out
+
+
+def test_a_forged_engine_that_is_believed_would_be_found(tmp_path: Path, recordings: Path, after: Aftermath) -> None:
+    """Without the secret, whoever may write the cache is believed; with it, the forgery is made again."""
+    cache = SoakCache(tmp_path / "cache", None)
+    run = ("run", "--manifest", str(MANIFEST), "--only", JOB, "--cache", cache.text())
+    secret = {"TRT_ENGINE_CACHE_SECRET": SECRET}
+    assert run_step_in(tmp_path, *run, recordings=recordings, environment=secret).returncode == 0
+    genuine = {JOB: digest_from_file(tmp_path / f"engines/{JOB}.engine")}
+    found = []
+    for environment in ({}, secret):
+        cache.spoil("forge an engine", random.Random(1), tmp_path / "forged")
+        assert run_step_in(tmp_path, *run, recordings=recordings, environment=environment).returncode == 0
+        found.append(list(INVARIANTS[0](replace(after, genuine=genuine))))
+    believed, refused = found
+    assert len(believed) == 2
+    assert refused == []

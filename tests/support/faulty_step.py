@@ -1,8 +1,8 @@
-"""Run as a program: the step itself, with children that misbehave where a plan says so.
+"""The step itself, with children that misbehave where a plan says so.
 
-The first argument is a JSON file, the rest are the step's own. The file holds ``faults``, each with a glob over names
-of ``fault_tasks.name_of`` and the ``fault``, and ``recordings``, a folder that spares the real work where it was done
-before.
+As a program (``faulty_entry``) its first argument is a JSON file, the rest are the step's own. The file holds
+``faults``, each with a glob over names of ``fault_tasks.name_of`` and the ``fault``, and ``recordings``, a folder that
+spares the real work where it was done before.
 """
 
 from __future__ import annotations
@@ -45,13 +45,19 @@ def start_step(
     plan.write_text(json.dumps({"faults": list(faults), "recordings": str(recordings) if recordings else None}))
     (folder / "tmp").mkdir(exist_ok=True)
     basic = {"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder / "tmp"), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.support.faulty_step", str(plan), *arguments]
+    command = [sys.executable, "-m", "tests.support.faulty_entry", str(plan), *arguments]
     return subprocess.Popen(
         ["sh", "-c", f'exec "$@" {closed}', "sh", *command] if closed else command,
         cwd=folder,
         env=basic | dict(environment or {}),
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options},
     )
+
+
+def plan_file(process: subprocess.Popen[str]) -> Path:
+    """The file that is gone once the step has begun."""
+    words = process.args if isinstance(process.args, list) else []
+    return Path(next(word for word in map(str, words) if word.endswith(".json")))
 
 
 def run_step_in(
@@ -74,7 +80,8 @@ def statuses_in(folder: Path) -> dict[str, str]:
     return {job["id"]: job["status"] for job in report_in(folder)["jobs"]}
 
 
-def _main(plan: str, *arguments: str) -> int:
+def step(plan: str, *arguments: str) -> int:
+    """Run the step by ``plan``, which is removed when it begins."""
     told = json.loads(Path(plan).read_text())
     Path(plan).unlink()
 
@@ -90,7 +97,3 @@ def _main(plan: str, *arguments: str) -> int:
 
     vars(pipeline.run)["run_task"] = run_task
     return run_step(arguments, os.environ)
-
-
-if __name__ == "__main__":
-    sys.exit(_main(*sys.argv[1:]))

@@ -29,7 +29,7 @@ from pipeline.digest import digest_from_file
 from tests.support.ceph import CephMissing, Gateway, running_gateway
 from tests.support.fault_tasks import OUTCOME
 from tests.support.faulty_proxy import Fault, FaultyProxy, Request
-from tests.support.faulty_step import MANIFEST, run_step_in, start_step
+from tests.support.faulty_step import MANIFEST, plan_file, run_step_in, start_step
 from tests.support.s3_places import BUCKET
 from tests.support.soak_cache import SCOPE, SECRET, SoakCache
 from tests.support.soak_invariants import Aftermath, violations_of
@@ -159,6 +159,9 @@ def _ended(process: subprocess.Popen[str], plan: Plan) -> tuple[str, float]:
     """What it printed to its end, and the seconds from the first signal to that."""
     asked = time.monotonic()
     if plan.signals:
+        begun = plan_file(process)
+        while begun.exists() and process.poll() is None:
+            time.sleep(0.01)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(plan.after_s)
         asked = time.monotonic()

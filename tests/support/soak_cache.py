@@ -8,10 +8,12 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pipeline.build.plan_header import PLAN_HEADER_BYTES
 from pipeline.cache.receipt import Blob, ReceiptDamaged, bytes_from_receipt, receipt_from_bytes
 from pipeline.cache.s3_opening import opened_for_upkeep, place_from_text
 from pipeline.cache.scope import Scope
 from pipeline.cache.seal import HmacSeal, without_seal
+from pipeline.cache.store import StoreError
 from pipeline.cache.upkeep import verify_entries
 from tests.support.s3_places import BUCKET
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 SECRET = "canary-of-the-cache-5f1d2c3b4a596877"
 SCOPE = "trusted"
-FORGED = b"vtrt" + b"an engine that nobody built " * 64
+FORGED = b"an engine that nobody built " * 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,20 @@ class SoakCache:
             receipt = receipt_from_bytes(without_seal(data or b""), kind="engine", stored_as=key)
         except ReceiptDamaged:  # it is spoilt already
             return
-        scratch.write_bytes(FORGED)
-        digest, size_bytes = store.put_blob(scratch)
-        scratch.unlink()
-        blobs = tuple(
-            Blob(b.name, digest, size_bytes) if b.name.endswith((".plan", ".engine")) else b for b in receipt.blobs
-        )
+        blobs = tuple(blob if blob.name.endswith(".json") else _forged(store, blob, scratch) for blob in receipt.blobs)
         seal = draw.choice((None, HmacSeal([b"the attacker's own secret, as long as it must be"])))
         self.opened(seal).put_receipt("engine", key, bytes_from_receipt(replace(receipt, blobs=blobs)), replace=True)
+
+
+def _forged(store: Store, engine: Blob, scratch: Path) -> Blob:
+    """The engine with other code: its header and its length are right, so that only digest and seal can tell."""
+    try:
+        store.fetch_blob(engine.digest, engine.size_bytes, scratch)
+    except StoreError:  # it is spoilt already
+        scratch.write_bytes(bytes(len(FORGED) + PLAN_HEADER_BYTES))
+    with scratch.open("r+b") as file:
+        file.seek(PLAN_HEADER_BYTES)
+        file.write(FORGED)
+    digest, size_bytes = store.put_blob(scratch)
+    scratch.unlink()
+    return Blob(engine.name, digest, size_bytes)

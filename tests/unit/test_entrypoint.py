@@ -1,0 +1,42 @@
+"""The front door: signals before and after the work that asks for them in its own way."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from entrypoint import start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_the_code_is_that_of_the_work() -> None:
+    assert start(lambda: 7) == 7
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_before_the_work_has_its_own_way_ends_it_as_cancelled(number: signal.Signals) -> None:
+    def load() -> int:
+        signal.raise_signal(number)
+        return 0
+
+    assert start(load) == 130
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_after_the_work_changes_nothing(number: signal.Signals) -> None:
+    assert start(lambda: 6) == 6
+    signal.raise_signal(number)
