@@ -49,16 +49,21 @@ def test_F24_a_builder_that_crashes_is_named_by_its_signal_and_the_others_go_on(
 
 def test_F26_a_builder_that_gives_nothing_fails_its_job(tmp_path: Path, recordings: Path) -> None:
     failure = assert_it_failed_alone(tmp_path, run_with(tmp_path, recordings, "nothing"))
-    assert "made no engine of digits/sm_89/int8" in failure["what"]
+    assert failure["what"].endswith("the build task of digits/sm_89/int8 gave an answer that cannot be used")
 
 
 def test_F26_an_empty_engine_is_none(tmp_path: Path, recordings: Path) -> None:
     failure = assert_it_failed_alone(tmp_path, run_with(tmp_path, recordings, "empty"))
-    assert "is empty" in failure["why"]
+    assert "it has 0 bytes" in failure["why"]
 
 
-def test_F26_what_a_builder_says_of_the_digest_is_not_believed(tmp_path: Path, recordings: Path) -> None:
-    result = run_with(tmp_path, recordings, "lie")
+def test_F26_what_a_builder_says_beside_the_point_is_refused(tmp_path: Path, recordings: Path) -> None:
+    failure = assert_it_failed_alone(tmp_path, run_with(tmp_path, recordings, "lie"))
+    assert "not its fields: ['digest', 'engine_digest']" in failure["why"]
+
+
+def test_F26_the_digest_is_that_of_the_file(tmp_path: Path, recordings: Path) -> None:
+    result = run_step_in(tmp_path, *RUN, recordings=recordings)
     assert result.returncode == 0, result.stderr
     (job,) = (job for job in report_in(tmp_path)["jobs"] if job["id"] == BROKEN)
     assert job["engine"]["digest"] == str(digest_from_file(tmp_path / f"engines/{BROKEN}.engine"))
@@ -70,8 +75,7 @@ def test_F26_a_builder_cannot_pass_a_file_of_the_machine_off_as_its_engine(
 ) -> None:
     secret = tmp_path / "secret"
     secret.write_text("the machine's own")
-    failure = assert_it_failed_alone(tmp_path, run_with(tmp_path, recordings, fault, path=str(secret)))
-    assert "must be a relative path" in failure["why"] or "symbolic link" in failure["why"]
+    assert_it_failed_alone(tmp_path, run_with(tmp_path, recordings, fault, path=str(secret)))
     kept = (path for path in (tmp_path / ".trt-cache").rglob("*") if path.is_file())
     assert not [path for path in kept if b"the machine's own" in path.read_bytes()]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import errno
 import fnmatch
 import importlib
@@ -12,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,29 +41,46 @@ def matching(name: str, faults: Sequence[Mapping[str, Any]]) -> Mapping[str, Any
 
 
 def act(request: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """``request`` has the task, its own request, the fault or null, and the folder of recordings or null."""
-    fault = request["fault"]
+    """``request`` is that of the task, and ``act`` in it has the task, the fault or null, and what it once gave."""
+    fault = request["act"]["fault"]
     if fault is None:
         return _work(request, folder)
     does: Callable[[dict[str, Any], Path], dict[str, Any]] = globals()[f"_{fault['fault']}"]
     return does(request, folder)
 
 
+def recorded(place: Path) -> dict[str, Any] | None:
+    """What was recorded at ``place``: the outcome, and each file in Base64; ``None`` where nothing was."""
+    if not (place / OUTCOME).exists():
+        return None
+    files = {path.name: path.read_bytes() for path in place.iterdir() if path.name != OUTCOME}
+    encoded = {name: base64.b64encode(data).decode() for name, data in files.items()}
+    return {"outcome": json.loads((place / OUTCOME).read_text()), "files": encoded}
+
+
+def record(place: Path, folder: Path, outcome: Mapping[str, Any]) -> None:
+    """Keep at ``place`` what a task gave. The first of several that do so at once wins."""
+    half = Path(tempfile.mkdtemp(dir=place.parent))
+    for path in folder.iterdir():
+        if path.is_file():
+            shutil.copyfile(path, half / path.name)
+    (half / OUTCOME).write_text(json.dumps(outcome))
+    try:
+        half.rename(place)
+    except OSError:
+        shutil.rmtree(half)
+
+
 def _work(request: dict[str, Any], folder: Path) -> dict[str, Any]:
-    task = request["task"]
-    kept = Path(request["recordings"]) / name_of(task, request["request"]) if request["recordings"] else None
-    if kept is not None and (kept / OUTCOME).exists():
-        shutil.copytree(kept, folder, dirs_exist_ok=True)
-        outcome: dict[str, Any] = json.loads((folder / OUTCOME).read_text())
-        (folder / OUTCOME).unlink()
-        return outcome
-    module, _, function = TASKS[task].partition(":")
-    outcome = getattr(importlib.import_module(module), function)(request["request"], folder)
-    if kept is not None:
-        half = kept.with_name(f"{kept.name}.{os.getpid()}")
-        shutil.copytree(folder, half)
-        (half / OUTCOME).write_text(json.dumps(outcome))
-        half.rename(kept)
+    told = request["act"]
+    if told["recorded"] is not None:
+        for name, data in told["recorded"]["files"].items():
+            (folder / name).write_bytes(base64.b64decode(data))
+        given: dict[str, Any] = told["recorded"]["outcome"]
+        return given
+    module, _, function = TASKS[told["task"]].partition(":")
+    own = {name: value for name, value in request.items() if name != "act"}
+    outcome: dict[str, Any] = getattr(importlib.import_module(module), function)(own, folder)
     return outcome
 
 
@@ -78,19 +98,20 @@ def _killed(_request: dict[str, Any], _folder: Path) -> dict[str, Any]:
 def _hang(_request: dict[str, Any], _folder: Path) -> dict[str, Any]:
     """Sleep, deaf to SIGTERM, with a child that does the same."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    subprocess.Popen([sys.executable, "-c", SLEEPER])
+    with contextlib.suppress(OSError):  # where a child may start none
+        subprocess.Popen([sys.executable, "-c", SLEEPER])
     time.sleep(600)
     return {}
 
 
 def _wait(request: dict[str, Any], folder: Path) -> dict[str, Any]:
-    time.sleep(request["fault"]["wait_s"])
+    time.sleep(request["act"]["fault"]["wait_s"])
     return _work(request, folder)
 
 
 def _flood(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     line = b"[V] Tactic: 0x0 Time: 0.01\n" * 4096
-    for _ in range(request["fault"]["print_bytes"] // len(line)):
+    for _ in range(request["act"]["fault"]["print_bytes"] // len(line)):
         os.write(1, line)
     return _work(request, folder)
 
@@ -120,7 +141,7 @@ def _outside(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Name a file outside of the folder as the engine."""
     outcome = _work(request, folder)
     named = next(key for key, value in outcome.items() if isinstance(value, str) and (folder / value).is_file())
-    return outcome | {named: request["fault"]["path"]}
+    return outcome | {named: request["act"]["fault"]["path"]}
 
 
 def _link(request: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -128,7 +149,7 @@ def _link(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     outcome = _work(request, folder)
     path = next(folder / value for value in outcome.values() if isinstance(value, str) and (folder / value).is_file())
     path.unlink()
-    path.symlink_to(request["fault"]["path"])
+    path.symlink_to(request["act"]["fault"]["path"])
     return outcome
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pipeline.run
 from pipeline.action.step import run_step
 from pipeline.child import supervisor
-from tests.support.fault_tasks import matching, name_of
+from tests.support.fault_tasks import matching, name_of, record, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,14 +86,15 @@ def step(plan: str, *arguments: str) -> int:
     Path(plan).unlink()
 
     def run_task(task: str, request: Mapping[str, Any], folder: Path, **options: Any) -> dict[str, Any]:
-        envelope = {
-            "task": task,
-            "request": dict(request),
-            "fault": matching(name_of(task, request), told["faults"]),
-            "recordings": told["recordings"],
-        }
+        name = name_of(task, request)
+        place = Path(told["recordings"]) / name if told["recordings"] else None
+        known = recorded(place) if place is not None else None
+        act = {"task": task, "fault": matching(name, told["faults"]), "recorded": known}
         tasks = {task: "tests.support.fault_tasks:act"}
-        return supervisor.run_task(task, envelope, folder, _tasks=tasks, **options)
+        outcome = supervisor.run_task(task, {**request, "act": act}, folder, _tasks=tasks, **options)
+        if place is not None and known is None and act["fault"] is None:
+            record(place, folder, outcome)
+        return outcome
 
     vars(pipeline.run)["run_task"] = run_task
     return run_step(arguments, os.environ)
