@@ -173,6 +173,7 @@ class Recipes:
             request=request,
             sources=sources,
             files=lambda outcome: tuple(outcome["files"]),
+            faults=_prepared_faults,
             unchanged=model.unchanged,
             timeout_s=model.spec.build.timeout_s,
             memory_bytes=memory_bytes(model),
@@ -209,6 +210,11 @@ class Recipes:
             timeout_s=CHECK_TIMEOUT_S,
             memory_bytes=memory_bytes(model),
         )
+
+
+def _prepared_faults(files: Mapping[str, Path], outcome: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is wrong with a typed model: nobody looks into it here, but its files must be those that it names."""
+    return () if outcome["model"] in files else (f"its model {outcome['model']!r:.80} is none of its files",)
 
 
 def memory_bytes(model: SurveyedModel) -> int:

@@ -91,3 +91,12 @@ def test_F27_a_child_that_gets_no_memory_says_what_to_do(tmp_path: Path, recordi
     failure = assert_it_failed_alone(tmp_path, run_with(tmp_path, recordings, "no_memory"))
     assert "out of host memory" in failure["what"]
     assert "--workers" in failure["fix"]
+
+
+def test_F26_a_typed_model_that_is_none_of_its_files_is_neither_used_nor_kept(tmp_path: Path, recordings: Path) -> None:
+    faults = [{"name": "prepare-int8", "fault": "outside", "path": "/etc/hostname"}]
+    for _ in range(2):
+        result = run_step_in(tmp_path, *RUN, faults=faults, recordings=recordings)
+        assert result.returncode == 6, result.stderr
+        assert "Traceback" not in result.stderr
+        assert "is none of its files" in " ".join(result.stdout.split())
