@@ -80,8 +80,8 @@ class Recipe:
 
     ``shortcut`` is asked for when it must be made, and tried first; ``keep`` is not called for what it makes. ``also``
     are keys that a new artefact is kept under besides. ``notes`` go into its receipt. What is not ``stored`` lives as
-    long as the run alone. ``attest`` makes a statement of where it comes from (``pipeline.provenance.statement``) of its
-    files, its outcome and the seconds that it took.
+    long as the run alone. ``attest`` states where it comes from (``pipeline.provenance.statement``), given its files,
+    its outcome and the seconds that it took.
     """
 
     key: Key
