@@ -35,9 +35,7 @@ class Settings:
     ``cache_scope`` is the path of the scope that a shared cache is used in (``pipeline.cache.scope``). Receipts are
     sealed with ``cache_secret`` or by the KMS key ``cache_kms_key``, where either is given. ``image`` is the container
     image that this runs in, empty where nobody says. ``origin`` is where the run takes place, for what is said of the
-    engines that it builds.
-    sealed with ``cache_secret`` or by the KMS key ``cache_kms_key``, where either is given. ``origin`` is where the run
-    takes place, for what is said of the engines that it builds. ``None`` limits no time.
+    engines that it builds. A time limit that is ``None`` limits nothing.
     """
 
     manifest: Path
