@@ -6,6 +6,7 @@ unfit for the model, the build fails by name before TensorRT is asked for anythi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,12 +16,13 @@ from pipeline.cache.content import Rejected
 from pipeline.devices import GpuDevice
 from pipeline.digest import digest_from_bytes
 from pipeline.engine_recipes import engine_recipe
-from pipeline.errors import ModelError
+from pipeline.errors import BuildError, ModelError
 from pipeline.manifest.types import BuildSettings, Calibration, Location
 from pipeline.plan import Job
 from pipeline.precision import Precision
 from pipeline.recipes import Recipes
 from pipeline.survey import survey_models
+from tests.support.answers import answered_build
 from tests.support.recorded_tensorrt import TRT, layer, network, tensor
 from tests.support.specs import H200, model_spec
 from tests.support.workshops import FACTS, workshop_with
@@ -28,6 +30,8 @@ from tests.support.workshops import FACTS, workshop_with
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from pipeline.artefacts import Recipe
 
 TABLE = "TRT-8600-EntropyCalibration2\nimage: 3c010a14\nlogits: 3d5703ba\n"
 GPU = GpuDevice(
@@ -49,17 +53,15 @@ class Children:
         if task == "build":
             with open(request["calibration_table"]) as file:  # noqa: PTH123  a request holds texts
                 self.given.append(file.read())
-        for name in ("t.json", "model.onnx", "engine.plan"):
+            return answered_build(request, folder, {"tensorrt": "8.6.0"})
+        for name in ("t.json", "model.onnx"):
             (folder / name).write_text(task)
         (folder / "t.table").write_text(self.table)
-        return FACTS | {
-            "table": "t.table",
-            "json": "t.json",
-            "tensors": 2,
-            "model": "model.onnx",
-            "files": ["model.onnx"],
-            "engine": "engine.plan",
-        }
+        if task == "inspect-model":
+            return FACTS
+        if task == "calibrate-native":
+            return {"table": "t.table", "json": "t.json", "tensors": 2}
+        return {"model": "model.onnx", "files": ["model.onnx"]}
 
 
 class Bench:
@@ -75,18 +77,29 @@ class Bench:
 
     def build(self, children: Children, level: int) -> Any:
         """The table's artefact of a run that builds an engine at ``level``, so that no engine is cached."""
-        self.runs += 1
-        workshop = workshop_with(children, self.folder, f"run{self.runs}")
-        (model,) = survey_models([self.spec], workshop, TOOLS)
-        recipes = Recipes(workshop=workshop, tools=TOOLS, runtimes={"tensorrt": "8.6.0"}, gpus=(GPU,))
+        recipes = self._recipes(children)
         spec = model_spec(
             self.folder,
             build=BuildSettings(int8="implicit", optimization_level=level),
             calibration=self.spec.calibration,
         )
-        (model_at_level,) = survey_models([spec], workshop, TOOLS)
-        workshop.obtain(engine_recipe(Job(spec, H200, Precision.INT8), model_at_level, recipes))
-        return workshop.obtain(recipes.native_calibration(model, recipes.gpus))
+        (model_at_level,) = survey_models([spec], recipes.workshop, TOOLS)
+        recipes.workshop.obtain(engine_recipe(Job(spec, H200, Precision.INT8), model_at_level, recipes))
+        return recipes.workshop.obtain(self._calibration(recipes))
+
+    def keep_unlooked_at(self, table: str) -> None:
+        """Keep ``table`` as a version of the step would that does not look at what its children give."""
+        recipes = self._recipes(Children(table))
+        recipes.workshop.obtain(replace(self._calibration(recipes), faults=lambda _files, _outcome: ()))
+
+    def _recipes(self, children: Children) -> Recipes:
+        self.runs += 1
+        workshop = workshop_with(children, self.folder, f"run{self.runs}")
+        return Recipes(workshop=workshop, tools=TOOLS, runtimes={"tensorrt": "8.6.0"}, gpus=(GPU,))
+
+    def _calibration(self, recipes: Recipes) -> Recipe:
+        (model,) = survey_models([self.spec], recipes.workshop, TOOLS)
+        return recipes.native_calibration(model, recipes.gpus)
 
     def blob(self, text: str) -> Path:
         digest = digest_from_bytes(text.encode()).hex
@@ -132,20 +145,33 @@ def test_a_table_that_was_cut_off_is_found(bench: Bench) -> None:
     assert again.given == [TABLE]
 
 
-@pytest.mark.parametrize(
-    ("kept", "told"),
+UNSOUND = pytest.mark.parametrize(
+    ("unsound", "told"),
     [
         ("TRT-8600-EntropyCalibration2\nimage: 3c010a14\n", "its table holds 1 tensors, not 2"),
         ("TRT-8600-EntropyCalibration2\nimage: 7fc00000\nlogits: 3d5703ba\n", "line 2: the scale of 'image' is nan"),
         ("no table", "line 1: 'no table' is no header"),
     ],
 )
-def test_a_table_that_was_kept_unsound_is_rejected_by_what_it_says(bench: Bench, kept: str, told: str) -> None:
-    bench.build(Children(kept), 0)
+
+
+@UNSOUND
+def test_a_table_that_was_kept_unsound_is_rejected_by_what_it_says(bench: Bench, unsound: str, told: str) -> None:
+    bench.keep_unlooked_at(unsound)
     again = Children()
     table = bench.build(again, 1)
     assert isinstance(table.lookup, Rejected)
     assert told in table.warnings[0]
+    assert again.given == [TABLE]
+
+
+@UNSOUND
+def test_an_unsound_table_of_a_child_fails_the_job_and_is_not_kept(bench: Bench, unsound: str, told: str) -> None:
+    with pytest.raises(BuildError, match="cannot be used") as refused:
+        bench.build(Children(unsound), 0)
+    assert told in refused.value.why
+    again = Children()
+    bench.build(again, 0)
     assert again.given == [TABLE]
 
 
