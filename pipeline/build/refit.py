@@ -69,7 +69,8 @@ def refit_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     loaded_s = log.elapsed_s
     refitter = trt.Refitter(engine, logger)
     names = _refittable_names(trt, refitter, weights, changed)
-    arrays = _give_weights(trt, refitter, logger, asked, (names, weights))
+    given = names if _reads_models(trt) else tuple(name for name in names if name in weights.values)
+    arrays = _give_weights(trt, refitter, logger, asked, (given, weights))
     if not refitter.refit_cuda_engine():
         raise RefitRefused("TensorRT did not take the weights", why=log.diagnosis().why)
     del arrays
@@ -97,7 +98,7 @@ def refit_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         "weights_record": None,
         "refit": {
             "seconds": {step: round(took, 3) for step, took in seconds.items()},
-            "weights": len(names),
+            "weights": len(given),
             "changed": len(changed),
         },
     }
@@ -148,9 +149,11 @@ def _give_weights(
 
 
 def _named_weights_given(trt: Any, refitter: Any, names: tuple[str, ...], weights: RefitWeights) -> list[Any]:
-    unknown = [name for name in names if name not in weights.values]
-    if unknown:
-        raise RefitRefused("TensorRT asks for weights that its parser made", why=f"the model has no {_listed(unknown)}")
+    """Give the weights that the model holds.
+
+    Others are constants that the parser made of shapes and attributes, which are the structure's, so they stay. Where
+    one of them is bound to a weight that changed, TensorRT reports it as missing.
+    """
     kept_alive: list[Any] = []
     for name in names:
         try:

@@ -198,10 +198,17 @@ def test_a_folded_batch_normalization_is_built_again_with_8_6(monkeypatch: pytes
     assert "it folded 'mean', 'scale', 'shift' and 1 more" in refused(monkeypatch, tmp_path, models, plan({}))
 
 
-def test_a_weight_that_the_parser_made_cannot_be_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    model = linear_model()
-    told = refused(monkeypatch, tmp_path, (model, model), plan({"weights": [1], "made": [1]}))
-    assert "the model has no 'made'" in told
+def test_a_constant_that_the_parser_made_of_the_structure_stays(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before, after = linear_model(), linear_model(np.ones((4, 3), np.float32))
+    trt = FakeTensorRT()
+    trt.install(monkeypatch)
+    (tmp_path / "out").mkdir()
+    engine = plan({**values_of(before), "(Unnamed Layer* 1) [Constant] CONSTANT": [1]})
+    outcome = refit_engine(request(tmp_path, before, after, engine), tmp_path / "out")
+    assert set(trt.given) == set(values_of(before))
+    assert outcome["refit"]["weights"] == len(trt.given)
 
 
 def test_another_structure_is_refused_before_tensorrt_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
