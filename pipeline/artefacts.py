@@ -21,6 +21,7 @@ from pipeline.build.progress_monitor import progress_text
 from pipeline.cache.content import CacheLookup, Hit, Miss, Off, Rejected
 from pipeline.cache.turns import Turns
 from pipeline.child.children import Children
+from pipeline.digest import digest_from_file
 from pipeline.errors import BuildError, Cancelled, ModelError, PipelineError
 from pipeline.paths import contained, write_bytes_atomically
 from pipeline.plan import previous_s_from_lookup
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from pipeline.cache.content import ContentCache
     from pipeline.cache.lease import Leases
-    from pipeline.cache.receipt import Receipt
+    from pipeline.cache.receipt import Blob, Receipt
     from pipeline.cache.turns import Turn
     from pipeline.child.children import InTurn
     from pipeline.child.supervisor import RunTask
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from pipeline.slots import Slots
 
 OUTCOME_FILE = "outcome.json"
+ENGINE = "engine"
 
 
 class NotCachedError(PipelineError):
@@ -110,7 +112,8 @@ class Recipe:
 class Artefact:
     """An artefact on this machine. ``outcome`` is what its task answered; ``warnings`` in it include its sources'.
 
-    ``files`` lie in a private folder that lives as long as the run.
+    ``files`` lie in a private folder that lives as long as the run. ``blobs`` describes the same files, also where
+    they were left in the cache and ``files`` is empty.
 
     ``lookup`` is what the cache said first; ``cached`` is false also where a hit turned out to be damaged.
     ``made_in_s`` is how long making it took, now or when it was made.
@@ -123,6 +126,11 @@ class Artefact:
     lookup: CacheLookup
     made_in_s: float
     warnings: tuple[str, ...] = field(default=())
+    blobs: Mapping[str, Blob] = field(default_factory=dict)
+
+    def digest(self, name: str) -> Digest:
+        """The digest of its file ``name``."""
+        return self.blobs[name].digest if name in self.blobs else digest_from_file(self.files[name])
 
 
 @dataclass(slots=True)
@@ -162,6 +170,8 @@ class Workshop:
         self._lookups: dict[Digest, CacheLookup] = {}
         self._artefacts: dict[Digest, Future[Artefact]] = {}
         self._makes = True
+        self._leaves_engines = False
+        self._saved: set[Digest] = set()
         self.gpu_time = GpuTime()
         self._budget = JobBudget()
 
@@ -177,6 +187,15 @@ class Workshop:
         other._artefacts, other._makes = {}, False  # noqa: SLF001  of the same class
         return other
 
+    def without_engines(self) -> Workshop:
+        """This workshop for a job that may be wholly cached: engines stay in the cache, and no GPU is used.
+
+        An engine has no files then. What would have to be found out with one raises ``NotCachedError``.
+        """
+        other = copy.copy(self)
+        other._leaves_engines = True  # noqa: SLF001  of the same class
+        return other
+
     def look_up(self, key: Key, subject: str) -> CacheLookup:
         """What the cache holds for ``key``; asked once per run."""
         digest = key.digest
@@ -190,6 +209,8 @@ class Workshop:
 
     def obtain(self, recipe: Recipe) -> Artefact:
         """The artefact of ``recipe``, fetched or made. Raises what the task raises, to every caller alike."""
+        if self._leaves_engines and (recipe.key.kind == ENGINE or recipe.gpus):
+            return self._recalled(recipe)
         digest = recipe.key.digest
         with self._lock:
             future = self._artefacts.get(digest)
@@ -199,9 +220,7 @@ class Workshop:
         if mine:
             try:
                 made = self._fetch_or_make(recipe)
-                if recipe.gpus and made.cached:
-                    with self._lock:
-                        self.gpu_time.saved_s += made.made_in_s
+                self._note_saved(recipe, made)
                 future.set_result(made)
             except BaseException as error:
                 future.set_exception(error)
@@ -214,7 +233,8 @@ class Workshop:
     def fetched(self, hit: Hit) -> Artefact:
         """The artefact of an entry that ``stored`` found. Raises ``NotCachedError`` where it cannot be fetched."""
         key = hit.receipt.key
-        fetched = self._read(key, hit, self._scratch / key.kind / key.digest.hex, lambda _files, _outcome: ())
+        folder = self._scratch / ("kept" if self._leaves_engines else "") / key.kind / key.digest.hex
+        fetched = self._read(key, hit, folder, None if self._leaves_engines else lambda _files, _outcome: ())
         if isinstance(fetched, Artefact):
             return fetched
         raise NotCachedError(f"{key.kind} of {hit.receipt.subject} is not cached", why=fetched.reason)
@@ -254,6 +274,24 @@ class Workshop:
         made = self.obtain(replace(recipe, shortcut=lambda: None))
         return replace(made, lookup=unfit.lookup)
 
+    def _recalled(self, recipe: Recipe) -> Artefact:
+        """What the cache has, engines without their files. Raises ``NotCachedError``."""
+        lookup = self.look_up(recipe.key, recipe.subject) if recipe.stored else Off("it is never kept")
+        if isinstance(lookup, Hit):
+            folder = self._scratch / "kept" / recipe.key.kind / recipe.key.digest.hex
+            found = self._read(recipe.key, lookup, folder, None if recipe.key.kind == ENGINE else recipe.faults)
+            if isinstance(found, Artefact):
+                self._note_saved(recipe, found)
+                return found
+            lookup = found
+        raise NotCachedError(f"{recipe.key.kind} of {recipe.subject} is not cached", why=lookup.reason)
+
+    def _note_saved(self, recipe: Recipe, artefact: Artefact) -> None:
+        with self._lock:
+            if recipe.gpus and artefact.cached and recipe.key.digest not in self._saved:
+                self._saved.add(recipe.key.digest)
+                self.gpu_time.saved_s += artefact.made_in_s
+
     def _fetch_or_make(self, recipe: Recipe) -> Artefact:
         lookup = self.look_up(recipe.key, recipe.subject) if recipe.stored else Off("it is never kept")
         folder = self._scratch / recipe.key.kind / recipe.key.digest.hex
@@ -280,15 +318,16 @@ class Workshop:
         key: Key,
         hit: Hit,
         folder: Path,
-        faults_of: Callable[[Mapping[str, Path], Mapping[str, Any]], tuple[str, ...]],
+        faults_of: Callable[[Mapping[str, Path], Mapping[str, Any]], tuple[str, ...]] | None,
     ) -> Artefact | Miss | Rejected:
-        paths = self._cache.fetch(hit, folder)
+        """Fetch an entry, and look at it with ``faults_of``; without that, fetch its outcome alone."""
+        paths = self._cache.fetch(hit, folder, only=None if faults_of else (OUTCOME_FILE,))
         if isinstance(paths, Miss | Rejected):
             return paths
         files = {path.name: path for path in paths}
         try:
             outcome = json.loads(files.pop(OUTCOME_FILE).read_bytes())
-            faults = faults_of(files, outcome)
+            faults = faults_of(files, outcome) if faults_of else ()
         except (KeyError, ValueError, OSError) as error:
             faults = (f"its outcome cannot be read: {error}",)
         if faults:
@@ -301,6 +340,7 @@ class Workshop:
             cached=True,
             lookup=hit,
             made_in_s=hit.receipt.duration_s or 0.0,
+            blobs=_blobs_from_receipt(hit.receipt),
         )
 
     def _make_once(self, recipe: Recipe, lookup: CacheLookup, folder: Path, theirs: _MadeElsewhere) -> Artefact:
@@ -454,7 +494,12 @@ class Workshop:
             theirs = self._fetch(recipe, Hit(committed.receipt), folder / "adopted")
             if isinstance(theirs, Artefact):
                 return replace(theirs, cached=False, lookup=made.lookup)
-        return replace(made, warnings=(*made.warnings, *committed.warnings))
+        blobs = _blobs_from_receipt(committed.receipt) if committed.own_files else {}
+        return replace(made, blobs=blobs, warnings=(*made.warnings, *committed.warnings))
+
+
+def _blobs_from_receipt(receipt: Receipt) -> dict[str, Blob]:
+    return {blob.name: blob for blob in receipt.blobs if blob.name != OUTCOME_FILE}
 
 
 @dataclass(frozen=True, slots=True)

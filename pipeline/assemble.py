@@ -191,7 +191,7 @@ def _layers_report(outcome: JobOutcome, engine: EngineReport | None) -> LayersRe
     rebuilt = outcome.rebuilt.outcome["differences"] if outcome.rebuilt is not None else None
     return LayersReport(
         layers=len(layers.layers),
-        path=str(PurePosixPath(engine.path).with_suffix(LAYERS_SUFFIX)) if engine is not None else None,
+        path=str(PurePosixPath(engine.path).with_suffix(LAYERS_SUFFIX)) if engine and engine.path else None,
         granted_share=audit_precision(layers, asked).share if asked in AUDITED else None,
         shares=precision_shares(layers.layers),
         tactics="" if rebuilt is None else f"{len(rebuilt)} layers differ" if rebuilt else "the same",

@@ -72,8 +72,8 @@ def comparison_recipe(outcome: JobOutcome, entry: Hit, model: SurveyedModel, rec
     assert engine is not None and base is not None and benchmark is not None  # noqa: S101, PT018  see above
     gpus = benchmark_gpus(job, recipes)
     settings = {**benchmark_settings(benchmark, model), "warmup_s": _WARMUP_S, "duration_s": _DURATION_S}
-    head, budget_percent = engine_file(engine), outcome.judged_by.budgets.regression_percent
-    digest = digest_from_file(head)
+    budget_percent = outcome.judged_by.budgets.regression_percent
+    digest = engine.digest(engine.outcome["engine"])
 
     def request(sources: tuple[Artefact, ...]) -> Mapping[str, Any]:
         shared = {
@@ -84,7 +84,7 @@ def comparison_recipe(outcome: JobOutcome, entry: Hit, model: SurveyedModel, rec
             "cuda_graph": benchmark.cuda_graph,
             "compute_only": True,
         }
-        files = {Side.BASE: engine_file(sources[0]), Side.HEAD: head}
+        files = {Side.BASE: engine_file(sources[0]), Side.HEAD: engine_file(engine)}
         return {str(side): {**shared, "engine": str(file)} for side, file in files.items()}
 
     def in_turn(requests: Mapping[str, Any], child: Child) -> dict[str, Any]:

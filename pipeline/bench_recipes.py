@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from pipeline.artefacts import Recipe
 from pipeline.bench.measurement import PYTORCH, measurement_from_json
 from pipeline.devices import gpus_for_target
-from pipeline.digest import digest_from_file
 from pipeline.errors import ManifestError
 from pipeline.ingredients import benchmark_key, original_key
 from pipeline.manifest.node import fault_at
@@ -39,11 +38,11 @@ def benchmark_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipes: 
     benchmark, gpus = model.spec.benchmark, benchmark_gpus(job, recipes)
     if benchmark is None or not gpus:
         return None
-    file = engine_file(engine)
+    file: str = engine.outcome["engine"]
     settings = benchmark_settings(benchmark, model)
     return Recipe(
         key=benchmark_key(
-            digest_from_file(file),
+            engine.digest(file),
             {**settings, "streams": benchmark.streams, "cuda_graph": benchmark.cuda_graph},
             data=model.benchmark_data,
             gpu=gpus[0].name,

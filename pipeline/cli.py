@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from pipeline import __version__
 from pipeline.errors import Cancelled, ManifestError, PipelineError, SettingsError
-from pipeline.settings import DEFAULT_CACHE, DEFAULT_MANIFEST, DEFAULT_OUT, settings_from_mapping
+from pipeline.settings import DEFAULT_CACHE, DEFAULT_MANIFEST, DEFAULT_OUT, FETCH, settings_from_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -73,6 +73,7 @@ def main_inner(arguments: Sequence[str], environment: Mapping[str, str], log: Jo
         log=log,
         time_limit_s=getattr(options, "time_limit_s", None),
         job_time_limit_s=getattr(options, "job_time_limit_s", None),
+        fetch=getattr(options, "fetch", None),
     )
     command: str = options.command
     if command == "calibration":
@@ -270,6 +271,9 @@ def _add_run_options(command: argparse.ArgumentParser, name: str) -> None:
     if name == "run":
         command.add_argument("--out", metavar="FOLDER", help=f"where engines and reports go (default {DEFAULT_OUT})")
         command.add_argument("--workers", type=int, metavar="N", help="children at work at once (default: all cores)")
+        command.add_argument(
+            "--fetch", choices=FETCH, help="`none` leaves engines that need nothing done in the cache (default engines)"
+        )
         command.add_argument("--cache-required", action="store_true", help="fail with 9 where the cache fails")
         _add_publish(command)
         command.add_argument(

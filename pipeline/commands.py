@@ -29,7 +29,7 @@ from pipeline.time_limits import RunLimit
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pipeline.cache.store import Store
     from pipeline.plan import Plan
@@ -99,7 +99,7 @@ def run(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
         started=started,
         elapsed_s=time.monotonic() - clock,
         exit_code=run_exit_code(outcomes, require_all=settings.require_all),
-        notes=(*((context.cache.trouble,) if context.cache.trouble else ()), *base.notes),
+        notes=tuple(filter(None, (context.cache.trouble, _left_note(engines), *base.notes))),
     )
     details = details_from_outcomes(outcomes, report, base, context.workshop.gpu_time, settings)
     if work.planned is not None:
@@ -180,6 +180,11 @@ def _delivered(
         if engine is not None:
             engines[job.id] = engine
     return tuple(final), engines
+
+
+def _left_note(engines: Mapping[str, EngineReport]) -> str:
+    left = sum(engine.path is None for engine in engines.values())
+    return f"{left} cached engines were left in the cache (fetch: none)" if left else ""
 
 
 def _logs(settings: Settings, outcomes: tuple[JobOutcome, ...]) -> dict[str, Log]:

@@ -47,18 +47,19 @@ def engine_path(job: Job) -> str:
 def deliver_engine(out: Path, outcome: JobOutcome, model: SurveyedModel, recipes: Recipes) -> EngineReport | None:
     """Write a fit engine and its sidecar; remove what an earlier run left where there is none to deliver.
 
-    A job for another machine leaves files alone: they may have been brought from there. Raises ``OSError``.
+    An engine that was left in the cache is not written, and its report has no path. A job for another machine leaves
+    files alone: they may have been brought from there. Raises ``OSError``.
     """
     job, engine = outcome.planned.job, outcome.engine
     path = out / engine_path(job)
     if engine is None or not outcome.fit:
         if outcome.error is not None:
-            path.unlink(missing_ok=True)
-            path.with_suffix(".json").unlink(missing_ok=True)
-            path.with_suffix(LAYERS_SUFFIX).unlink(missing_ok=True)
-            path.with_suffix(PROVENANCE_SUFFIX).unlink(missing_ok=True)
+            _remove_delivered(path)
         return None
-    source = engine.files[engine.outcome["engine"]]
+    file: str = engine.outcome["engine"]
+    if file not in engine.files:
+        return _left_in_cache(out, job, engine)
+    source = engine.files[file]
     with source.open("rb") as read, written_atomically(path) as written:
         shutil.copyfileobj(read, written, 1 << 20)
     if outcome.layers is not None:
@@ -75,6 +76,28 @@ def deliver_engine(out: Path, outcome: JobOutcome, model: SurveyedModel, recipes
     write_bytes_atomically(path.with_suffix(".json"), _json_bytes(sidecar_to_json(sidecar)))
     _deliver_provenance(path.with_suffix(PROVENANCE_SUFFIX), engine)
     return report
+
+
+def _left_in_cache(out: Path, job: Job, engine: Artefact) -> EngineReport:
+    """The report of an engine that was not fetched. What an earlier run wrote stays where it is the very same."""
+    path, blob = out / engine_path(job), engine.blobs[engine.outcome["engine"]]
+    same = path.is_file() and path.stat().st_size == blob.size_bytes and digest_from_file(path) == blob.digest
+    if not same:
+        _remove_delivered(path)
+    return EngineReport(
+        path=engine_path(job) if same else None,
+        size_bytes=blob.size_bytes,
+        digest=blob.digest,
+        key=engine.key.digest,
+        inputs=_tensors(engine.outcome["inputs"]),
+        outputs=_tensors(engine.outcome["outputs"]),
+    )
+
+
+def _remove_delivered(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    for suffix in (".json", LAYERS_SUFFIX, PROVENANCE_SUFFIX):
+        path.with_suffix(suffix).unlink(missing_ok=True)
 
 
 def deliver_report(out: Path, report: Report, details: Details | None = None) -> None:

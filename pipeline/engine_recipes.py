@@ -200,11 +200,11 @@ def engine_check_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipe
         return None
     if not gpus:
         return recipes.check(model, job.precision)
-    file = engine.files[engine.outcome["engine"]]
+    file: str = engine.outcome["engine"]
     data, labels = model.evaluation
     return Recipe(
         key=engine_check_key(
-            digest_from_file(file), model.digest, data, labels, samples=accuracy.samples, tools=recipes.tools
+            engine.digest(file), model.digest, data, labels, samples=accuracy.samples, tools=recipes.tools
         ),
         subject=job.id,
         task="verify-engine",

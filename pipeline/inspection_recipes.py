@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts import Recipe
 from pipeline.devices import gpus_for_target
-from pipeline.digest import digest_from_file
 from pipeline.engine_recipes import engine_request
 from pipeline.ingredients import layers_key, rebuild_key
 from pipeline.inspection.layers import layers_from_json
@@ -34,9 +33,9 @@ def layers_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipes: Rec
     gpus = _gpus(job, recipes)
     if not gpus:
         return None
-    file = engine.files[engine.outcome["engine"]]
+    file: str = engine.outcome["engine"]
     return Recipe(
-        key=layers_key(digest_from_file(file), gpu=gpus[0].name, driver=gpus[0].driver),
+        key=layers_key(engine.digest(file), gpu=gpus[0].name, driver=gpus[0].driver),
         subject=job.id,
         task="inspect-engine",
         stage="inspecting",
@@ -61,16 +60,16 @@ def rebuild_recipe(
     gpus, build = _gpus(job, recipes), model.spec.build
     if not gpus or build.deterministic != "verify":
         return None
-    file, tactics = (engine.files[engine.outcome[name]] for name in ("engine", "tactics"))
+    file, tactics = (str(engine.outcome[name]) for name in ("engine", "tactics"))
     wanted = engine_request(job, model, recipes)
     return Recipe(
-        key=rebuild_key(digest_from_file(file), digest_from_file(tactics)),
+        key=rebuild_key(engine.digest(file), engine.digest(tactics)),
         subject=job.id,
         task="rebuild",
         stage="rebuilding",
         sources=wanted.sources,
         request=lambda sources: {
-            "build": {**wanted.request(sources), "keep_tactics": False, "timing_cache": str(tactics)},
+            "build": {**wanted.request(sources), "keep_tactics": False, "timing_cache": str(engine.files[tactics])},
             "layers": str(layers_file(layers)),
         },
         timeout_s=build.timeout_s,

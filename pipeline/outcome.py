@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pipeline.artefacts import NotCachedError
 from pipeline.base_comparison import with_comparison
 from pipeline.bench.measurement import measurement_from_json
 from pipeline.bench_recipes import benchmark_recipe, original_recipes
@@ -80,16 +81,26 @@ class JobOutcome:
 
 
 def job_outcome(
-    recipes: Recipes, planned: PlannedJob, model: SurveyedModel, base: JobBaseline | None = None
+    recipes: Recipes,
+    planned: PlannedJob,
+    model: SurveyedModel,
+    base: JobBaseline | None = None,
+    *,
+    leave_engine: bool = False,
 ) -> JobOutcome:
     """Obtain a job's engine, its accuracy check and its timing, and judge them. Never raises for what befalls one job.
 
     It is judged by ``base`` too, what the base branch left of it: against its engine, and by its limits. What was found
-    before something failed is kept: a slow engine is still an engine whose accuracy is known.
+    before something failed is kept: a slow engine is still an engine whose accuracy is known. With ``leave_engine`` the
+    engine of a cached job stays in the cache where nothing has to be done with it.
     """
     outcome = JobOutcome(planned=planned, base=base)
     if planned.state is State.NEEDS_RUNNER:
         return outcome
+    if leave_engine and planned.state is State.CACHED:
+        light = job_outcome(replace(recipes, workshop=recipes.workshop.without_engines()), planned, model, base)
+        if not isinstance(light.error, NotCachedError):
+            return light
     judged = _judged(outcome, _with_engine, recipes, model)
     if judged.error is None or isinstance(judged.error, Cancelled) or not judged.refitted:
         return judged

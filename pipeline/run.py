@@ -188,6 +188,7 @@ def carry_out(context: Context, planned: Planned, base: Base) -> tuple[JobOutcom
                 entry,
                 planned.models[entry.job.model.name],
                 base.judging(entry.job.id),
+                leave_engine=not context.settings.fetch_engines,
             )
             for entry in planned.plan.jobs
         ]

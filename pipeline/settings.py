@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 DEFAULT_MANIFEST = "trt-engines.yaml"
 DEFAULT_CACHE = ".trt-cache"
 DEFAULT_OUT = "engines"
+FETCH = ("engines", "none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,15 +34,17 @@ class Settings:
     """Everything that comes from outside the manifest. ``workers`` bounds the child processes at work at once.
 
     ``cache_scope`` is the path of the scope that a shared cache is used in (``pipeline.cache.scope``). Receipts are
-    sealed with ``cache_secret`` or by the KMS key ``cache_kms_key``, where either is given. ``image`` is the container
-    image that this runs in, empty where nobody says. ``origin`` is where the run takes place, for what is said of the
-    engines that it builds. A time limit that is ``None`` limits nothing.
+    sealed with ``cache_secret`` or by the KMS key ``cache_kms_key``, where either is given. Without ``fetch_engines``
+    the engines of jobs that are wholly cached stay in the cache. ``image`` is the container image that this runs in,
+    empty where nobody says. ``origin`` is where the run takes place, for what is said of the engines that it builds. A
+    time limit that is ``None`` limits nothing.
     """
 
     manifest: Path
     cache: CachePlace | None
     cache_scope: str
     cache_required: bool
+    fetch_engines: bool
     cache_secret: str | None = field(repr=False)
     cache_kms_key: str | None
     out: Path
@@ -75,6 +78,7 @@ def settings_from_mapping(
     log: JobLog | None = None,
     time_limit_s: float | None = None,
     job_time_limit_s: float | None = None,
+    fetch: str | None = None,
 ) -> Settings:
     """Settings from the command line's values over the environment's over the defaults.
 
@@ -101,6 +105,7 @@ def settings_from_mapping(
         cache=None if cache_text == "none" else place_from_text(cache_text),
         cache_scope=(cache_scope or environment.get("TRT_ENGINE_CACHE_SCOPE") or _scope_from(environment)),
         cache_required=cache_required,
+        fetch_engines=_fetch_from(fetch or environment.get("TRT_ENGINE_FETCH") or FETCH[0]) == FETCH[0],
         cache_secret=secret or None,
         cache_kms_key=kms_key or None,
         out=Path(out or environment.get("TRT_ENGINE_OUT") or DEFAULT_OUT).absolute(),
@@ -191,6 +196,12 @@ def _origin_from(environment: Mapping[str, str]) -> Origin:
         invocation=environment.get("CI_JOB_URL", ""),
         image=image,
     )
+
+
+def _fetch_from(text: str) -> str:
+    if text not in FETCH:
+        raise SettingsError(f"{text!r} cannot be fetched", fix=f"set TRT_ENGINE_FETCH to {' or '.join(FETCH)}")
+    return text
 
 
 def _workers_from(text: str | None) -> int:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts import Recipe
 from pipeline.build.request import request_from_json, request_to_json
-from pipeline.digest import digest_from_file
 from pipeline.keys import key_from_ingredients
 
 if TYPE_CHECKING:
@@ -42,20 +41,20 @@ def filling_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipes: Re
     from pipeline.engine_recipes import engine_request, gpus_of
 
     wanted = engine_request(job, model, recipes)
-    file = engine.files[engine.outcome["engine"]]
+    file: str = engine.outcome["engine"]
 
     def request(sources: tuple[Artefact, ...]) -> Mapping[str, Any]:
         asked = request_from_json(wanted.request(sources))
         return {
             "build": {**request_to_json(asked), "strip_weights": False},
-            "engine": str(file),
+            "engine": str(engine.files[file]),
             "weights": None,
             "tactics": None,
             "outcome": {**engine.outcome, "warnings": []},
         }
 
     return Recipe(
-        key=key_from_ingredients("filled", {"engine": str(digest_from_file(file)), "model": str(model.digest)}),
+        key=key_from_ingredients("filled", {"engine": str(engine.digest(file)), "model": str(model.digest)}),
         subject=job.id,
         task="refit",
         stage="putting weights into",

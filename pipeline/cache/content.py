@@ -22,7 +22,7 @@ from pipeline.digest import digest_from_file
 from pipeline.errors import CacheError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
     from pathlib import Path
 
     from pipeline.cache.store import Store
@@ -199,10 +199,12 @@ class ContentCache:
             useless = receipt is None or self._rejected.get(key.digest) == receipt
         return None if receipt is None or useless else Hit(receipt)
 
-    def fetch(self, hit: Hit, folder: Path) -> tuple[Path, ...] | Miss | Rejected:
-        """Copy the files of ``hit`` to ``folder`` under their own names, verified; all of them or none.
+    def fetch(
+        self, hit: Hit, folder: Path, *, only: Container[str] | None = None
+    ) -> tuple[Path, ...] | Miss | Rejected:
+        """Copy the files of ``hit``, or those named in ``only``, to ``folder``, verified; all of them or none.
 
-        ``folder`` is made where needed. The paths come in the order of ``hit.receipt.blobs``.
+        They keep their names; ``folder`` is made where needed. The paths come in the order of ``hit.receipt.blobs``.
         """
         store = self._store
         if store is None or self._off:
@@ -212,8 +214,9 @@ class ContentCache:
         started_s = self._monotonic()
         try:
             for blob in hit.receipt.blobs:
-                store.fetch_blob(blob.digest, blob.size_bytes, folder / blob.name)
-                fetched.append(folder / blob.name)
+                if only is None or blob.name in only:
+                    store.fetch_blob(blob.digest, blob.size_bytes, folder / blob.name)
+                    fetched.append(folder / blob.name)
             return tuple(fetched)
         except BlobMissing:
             result = Miss("a file of it is gone from the cache", hit.receipt)

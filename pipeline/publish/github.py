@@ -71,7 +71,7 @@ def write_outputs(path: Path, outputs: Mapping[str, str]) -> None:
 
 
 def outputs_from_report(report: Report, *, report_path: Path, engines_path: Path) -> dict[str, str]:
-    """What later steps of the workflow may read: verdict, exit code, the two paths, and three counts of jobs."""
+    """What later steps of the workflow may read: verdict, exit code, the two paths, and the counts of jobs."""
     return {
         "verdict": str(report.verdict),
         "exit-code": str(report.exit_code),
@@ -79,6 +79,7 @@ def outputs_from_report(report: Report, *, report_path: Path, engines_path: Path
         "engines": str(engines_path),
         "built": str(len(report.with_status(Status.BUILT))),
         "cached": str(len(report.with_status(Status.CACHED))),
+        "delivered": str(sum(job.engine is not None and job.engine.path is not None for job in report.jobs)),
         "failed": str(len(report.with_status(Status.FAILED))),
     }
 

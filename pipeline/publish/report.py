@@ -71,9 +71,9 @@ class TensorReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineReport:
-    """An engine that was written. ``path`` is relative to the output folder, with forward slashes."""
+    """An engine. ``path`` is relative to the output folder, with forward slashes; ``None`` where it is in the cache."""
 
-    path: str
+    path: str | None
     size_bytes: int
     digest: Digest
     key: Digest

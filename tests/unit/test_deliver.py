@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 
 from pipeline.artefacts import Artefact
 from pipeline.cache.content import Miss
+from pipeline.cache.receipt import Blob
 from pipeline.deliver import deliver_engine, deliver_report, engine_path
 from pipeline.digest import digest_from_bytes
 from pipeline.errors import AccuracyError, BuildError, PublishError
@@ -205,3 +206,27 @@ def test_details_lie_beside_the_report_while_anything_is_known(tmp_path: Path) -
     assert "Latency against main at 1234abc" in (tmp_path / "report.html").read_text()
     deliver_report(tmp_path, sample_report(), Details(commit="c0ffee"))
     assert not (tmp_path / "report-details.json").exists()
+
+
+def kept(bench: Bench, data: bytes = b"plan") -> Artefact:
+    blob = Blob("engine.plan", digest_from_bytes(data), len(data))
+    return replace(bench.engine, files={}, blobs={"engine.plan": blob}, cached=True)
+
+
+def test_an_engine_that_was_left_in_the_cache_is_reported_without_a_path(tmp_path: Path) -> None:
+    bench = bench_in(tmp_path)
+    report = bench.deliver(bench.outcome(engine=kept(bench)))
+
+    assert report.path is None
+    assert (report.size_bytes, report.digest) == (4, digest_from_bytes(b"plan"))
+    assert list(bench.out.rglob("*")) == []
+
+
+def test_an_engine_that_an_earlier_run_wrote_is_kept_where_it_is_the_one_in_the_cache(tmp_path: Path) -> None:
+    bench = bench_in(tmp_path)
+    bench.deliver(bench.outcome())
+
+    assert bench.deliver(bench.outcome(engine=kept(bench))).path == "digits/sm_89/fp16.engine"
+    assert len(list((bench.out / "digits/sm_89").iterdir())) == 2
+    assert bench.deliver(bench.outcome(engine=kept(bench, b"nalp"))).path is None
+    assert list((bench.out / "digits/sm_89").iterdir()) == []

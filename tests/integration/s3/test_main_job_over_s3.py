@@ -15,6 +15,7 @@ from tests.support.s3_places import BUCKET
 
 if TYPE_CHECKING:
     from tests.support.ceph import Gateway
+    from tests.support.faulty_proxy import FaultyProxy
 
 ROOT = Path(__file__).parents[3]
 MANIFEST = ROOT / "examples/digits/trt-engines.yaml"
@@ -57,3 +58,40 @@ def test_a_pull_request_reads_the_trusted_scope_and_the_trusted_scope_never_read
     assert run(tmp_path / "pull", cache, "pr/12/7") == BUILT
     assert run(tmp_path / "main", cache, "trusted") == BUILT
     assert run(tmp_path / "other", cache, "pr/12/8") == CACHED
+
+
+def test_a_wholly_cached_run_that_fetches_none_downloads_no_engine(
+    tmp_path: Path, gateway: Gateway, proxy: FaultyProxy, cache: str
+) -> None:
+    assert run(tmp_path / "first", cache, "trusted") == BUILT
+    behind = cache.replace(gateway.endpoint_url, proxy.endpoint_url)
+    assert run(tmp_path / "second", behind, "trusted", "--fetch", "none") == CACHED
+
+    first, second = (json.loads((tmp_path / name / "engines/report.json").read_text()) for name in ("first", "second"))
+    for before, after in zip(first["jobs"], second["jobs"], strict=True):
+        assert after["engine"] == before["engine"] | {"path": None}
+        assert after["accuracy"] == before["accuracy"]
+        hex_digest = after["engine"]["digest"].removeprefix("sha256:")
+        assert proxy.count(hex_digest) == 0
+    assert second["notes"] == ["3 cached engines were left in the cache (fetch: none)"]
+    assert list((tmp_path / "second/engines").rglob("*.engine")) == []
+    assert {request.method for request in proxy.requests} == {"GET"}
+
+
+def test_what_needs_an_engine_that_was_to_be_left_fetches_it_and_what_is_built_is_delivered(
+    tmp_path: Path, cache: str
+) -> None:
+    assert run(tmp_path / "run", cache, "trusted", "--fetch", "none") == BUILT
+    assert len(list((tmp_path / "run/engines").rglob("*.engine"))) == 3
+
+
+def test_a_plan_downloads_no_engine(tmp_path: Path, gateway: Gateway, proxy: FaultyProxy, cache: str) -> None:
+    run(tmp_path / "first", cache, "trusted")
+    behind = cache.replace(gateway.endpoint_url, proxy.endpoint_url)
+    command = [sys.executable, str(ROOT / "entrypoint.py"), "plan", "--manifest", str(MANIFEST), "--cache", behind]
+    command += ["--cache-scope", "trusted", "--only", "digits/sm_89/*", "--json"]
+    result = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, check=True, timeout=200)
+
+    assert {job["state"] for job in json.loads(result.stdout)["jobs"]} == {"cached"}
+    assert proxy.count("GET", "/receipt/engine/") == 3
+    assert proxy.count("GET", "/blob/") == 1, "what is known of the model, and nothing else"

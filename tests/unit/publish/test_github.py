@@ -129,6 +129,7 @@ def test_a_report_gives_verdict_paths_and_counts(tmp_path: Path) -> None:
         "engines": str(tmp_path),
         "built": "2",
         "cached": "1",
+        "delivered": "4",
         "failed": "2",
     }
 

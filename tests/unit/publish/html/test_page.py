@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,15 @@ from pipeline.publish.report import SpeedReport, Status
 from tests.support.details import hostile_details, sample_details
 from tests.support.hostile import HOSTILE_TEXTS
 from tests.support.layers import engine_of, layer
-from tests.support.reports import accuracy_report, hostile_report, job_report, measurement, report_of, sample_report
+from tests.support.reports import (
+    accuracy_report,
+    engine_report,
+    hostile_report,
+    job_report,
+    measurement,
+    report_of,
+    sample_report,
+)
 
 if TYPE_CHECKING:
     from pipeline.inspection.layers import EngineLayers
@@ -81,6 +90,12 @@ def test_a_failure_is_open_and_told_in_full() -> None:
         "exit code 6",
     ):
         assert text in page.text
+
+
+def test_an_engine_that_was_left_in_the_cache_is_said_to_be_there() -> None:
+    left = replace(engine_report(), path=None)
+    page = Page(html_from_report(report_of(job_report("digits/sm_89/fp32", Status.CACHED, "cached", engine=left))))
+    assert "left in the cache, " in page.text
 
 
 def test_details_are_shown_where_they_are_known() -> None:
