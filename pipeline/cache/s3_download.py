@@ -28,12 +28,29 @@ if TYPE_CHECKING:
     from pipeline.cache.s3_bucket import S3Bucket
     from pipeline.digest import Digest
 
-PART_BYTES = 8 << 20
+SHORTEST_RANGE_BYTES = 8 << 20
+_LONGEST_RANGE_BYTES = 64 << 20
+_SHARES = 16
 _BUFFER_BYTES = 256 << 10
 _CONTENT_RANGE = re.compile(r"bytes \d+-\d+/(\d+)")
 _INVALID_RANGE = frozenset({"InvalidRange", "416"})
 _RETRY_DELAY_S = 0.2
 _VERSIONS_READ = 3
+
+
+def ranges_from_size(size_bytes: int) -> tuple[range, ...]:
+    """The ranges that a blob is fetched in, at least one: each a sixteenth of what is left, 8 to 64 MiB, aligned to 8.
+
+    Long ones cost the server fewer requests; the last are short, so that little is left to hash when all have arrived.
+    """
+    ranges: list[range] = []
+    start = 0
+    while start < size_bytes or not ranges:
+        shares = (size_bytes - start) // _SHARES // SHORTEST_RANGE_BYTES
+        wanted = min(max(shares, 1) * SHORTEST_RANGE_BYTES, _LONGEST_RANGE_BYTES)
+        ranges.append(range(start, min(start + wanted, size_bytes)))
+        start += wanted
+    return tuple(ranges)
 
 
 class _Replaced(Exception):  # noqa: N818 - a finding, dealt with in this module
@@ -87,14 +104,13 @@ def _check_digest(source: Source, read_version: Callable[[], str]) -> None:
 
 def _fetch_version(source: Source, deadline: Deadline, file: IO[bytes], pool: Executor, ahead: int) -> str:
     """Fetch whatever version is there, and return the hex digest of what was written."""
-    first = _opened(source, min(source.size_bytes, PART_BYTES))
+    ranges = ranges_from_size(source.size_bytes)
+    first = _opened(source, ranges[0].stop)
     etag, stop = first.get("ETag"), threading.Event()
-    starts = range(0, source.size_bytes, PART_BYTES) or range(1)
     fetched: list[Future[None]] = []
     hasher, view = hashlib.sha256(), memoryview(bytearray(_BUFFER_BYTES))
 
-    def fetch(start: int, answer: dict[str, Any] | None) -> None:
-        end = min(start + PART_BYTES, source.size_bytes)
+    def fetch(start: int, end: int, answer: dict[str, Any] | None) -> None:
         answer = answer or _get(source, start, end, etag)
         for chunk in _chunks(source, deadline, answer, start, end):
             if stop.is_set():
@@ -103,12 +119,11 @@ def _fetch_version(source: Source, deadline: Deadline, file: IO[bytes], pool: Ex
             start += len(chunk)
 
     try:
-        for number, start in enumerate(starts):
-            while len(fetched) < min(len(starts), number + ahead):
-                begun = len(fetched)
-                fetched.append(pool.submit(fetch, starts[begun], first if begun == 0 else None))
+        for number, positions in enumerate(ranges):
+            for begun in ranges[len(fetched) : number + ahead]:
+                fetched.append(pool.submit(fetch, begun.start, begun.stop, None if fetched else first))
             fetched[number].result()
-            _hash_range(hasher, file, range(start, min(start + PART_BYTES, source.size_bytes)), view)
+            _hash_range(hasher, file, positions, view)
     finally:
         # Nothing may write to the file once its owner has it back.
         stop.set()
