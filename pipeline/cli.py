@@ -73,6 +73,7 @@ def main_inner(arguments: Sequence[str], environment: Mapping[str, str], log: Jo
         log=log,
         time_limit_s=getattr(options, "time_limit_s", None),
         job_time_limit_s=getattr(options, "job_time_limit_s", None),
+        cache_max_age_days=getattr(options, "cache_max_age_days", None),
         fetch=getattr(options, "fetch", None),
     )
     command: str = options.command
@@ -267,6 +268,9 @@ def _add_cache_option(command: argparse.ArgumentParser) -> None:
 def _add_run_options(command: argparse.ArgumentParser, name: str) -> None:
     command.add_argument("--manifest", metavar="FILE", help=f"manifest (default {DEFAULT_MANIFEST})")
     _add_cache_option(command)
+    command.add_argument(
+        "--cache-max-age-days", metavar="N", help="make anew what is older than so many days (default: nothing is)"
+    )
     command.add_argument("--only", metavar="GLOBS", help="only jobs whose id matches, such as 'digits/sm_89/*,*/fp16'")
     if name == "run":
         command.add_argument("--out", metavar="FOLDER", help=f"where engines and reports go (default {DEFAULT_OUT})")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.artefacts import Workshop
 from pipeline.cache.content import ContentCache
+from pipeline.cache.expiry import DAY_S, Expiry
 from pipeline.cache.s3_kms import KmsSeal
 from pipeline.cache.s3_opening import opened_for_upkeep, opened_leases, opened_store
 from pipeline.cache.scope import Scope
@@ -94,7 +95,8 @@ def open_context(
             raise SettingsError(
                 "the temporary folder cannot be used", why=str(error), fix="make space, or point TMPDIR to another one"
             ) from error
-        cache = ContentCache(store_from_settings(settings, cancel), required=settings.cache_required)
+        store = store_from_settings(settings, cancel)
+        cache = ContentCache(store, required=settings.cache_required, expiry=_expiry(settings))
         workshop = Workshop(
             cache=cache,
             scratch=scratch,
@@ -127,8 +129,10 @@ def store_from_settings(settings: Settings, cancel: threading.Event, *, upkeep: 
     """
     if settings.cache is None:
         return None
-    opened = opened_for_upkeep if upkeep else opened_store
-    return opened(settings.cache, Scope(settings.cache_scope), seal=_seal(settings), cancel=cancel)
+    place, scope, seal = settings.cache, Scope(settings.cache_scope), _seal(settings)
+    if upkeep:
+        return opened_for_upkeep(place, scope, seal=seal, cancel=cancel)
+    return opened_store(place, scope, seal=seal, cancel=cancel, expiry=_expiry(settings))
 
 
 def trusted_store_from_settings(settings: Settings, cancel: threading.Event) -> Store | None:
@@ -141,6 +145,10 @@ def trusted_store_from_settings(settings: Settings, cancel: threading.Event) -> 
 def leases_from_settings(settings: Settings) -> Leases | None:
     """Where runners that share the cache tell each other what they are at work on; ``None`` where none are shared."""
     return opened_leases(settings.cache, Scope(settings.cache_scope)) if settings.cache is not None else None
+
+
+def _expiry(settings: Settings) -> Expiry | None:
+    return Expiry(settings.cache_max_age_days * DAY_S) if settings.cache_max_age_days is not None else None
 
 
 def _seal(settings: Settings) -> Seal | None:

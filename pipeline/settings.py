@@ -34,16 +34,18 @@ class Settings:
     """Everything that comes from outside the manifest. ``workers`` bounds the child processes at work at once.
 
     ``cache_scope`` is the path of the scope that a shared cache is used in (``pipeline.cache.scope``). Receipts are
-    sealed with ``cache_secret`` or by the KMS key ``cache_kms_key``, where either is given. Without ``fetch_engines``
-    the engines of jobs that are wholly cached stay in the cache. ``image`` is the container image that this runs in,
-    empty where nobody says. ``origin`` is where the run takes place, for what is said of the engines that it builds. A
-    time limit that is ``None`` limits nothing.
+    sealed with ``cache_secret`` or by the KMS key ``cache_kms_key``, where either is given. What is older than
+    ``cache_max_age_days`` is made anew; ``None`` keeps it for ever. Without ``fetch_engines`` the engines of jobs that
+    are wholly cached stay in the cache. ``image`` is the container image that this runs in, empty where nobody says.
+    ``origin`` is where the run takes place, for what is said of the engines that it builds. A time limit that is
+    ``None`` limits nothing.
     """
 
     manifest: Path
     cache: CachePlace | None
     cache_scope: str
     cache_required: bool
+    cache_max_age_days: float | None
     fetch_engines: bool
     cache_secret: str | None = field(repr=False)
     cache_kms_key: str | None
@@ -78,6 +80,7 @@ def settings_from_mapping(
     log: JobLog | None = None,
     time_limit_s: float | None = None,
     job_time_limit_s: float | None = None,
+    cache_max_age_days: str | None = None,
     fetch: str | None = None,
 ) -> Settings:
     """Settings from the command line's values over the environment's over the defaults.
@@ -105,6 +108,7 @@ def settings_from_mapping(
         cache=None if cache_text == "none" else place_from_text(cache_text),
         cache_scope=(cache_scope or environment.get("TRT_ENGINE_CACHE_SCOPE") or _scope_from(environment)),
         cache_required=cache_required,
+        cache_max_age_days=_days_from(cache_max_age_days or environment.get("TRT_ENGINE_CACHE_MAX_AGE_DAYS")),
         fetch_engines=_fetch_from(fetch or environment.get("TRT_ENGINE_FETCH") or FETCH[0]) == FETCH[0],
         cache_secret=secret or None,
         cache_kms_key=kms_key or None,
@@ -202,6 +206,15 @@ def _fetch_from(text: str) -> str:
     if text not in FETCH:
         raise SettingsError(f"{text!r} cannot be fetched", fix=f"set TRT_ENGINE_FETCH to {' or '.join(FETCH)}")
     return text
+
+
+def _days_from(text: str | None) -> float | None:
+    if not text:
+        return None
+    if not re.fullmatch(r"\d{1,5}(\.\d{1,3})?", text, re.ASCII) or float(text) == 0:
+        fix = "give --cache-max-age-days or TRT_ENGINE_CACHE_MAX_AGE_DAYS a number such as 90"
+        raise SettingsError(f"{text!r} is no number of days above 0", fix=fix)
+    return float(text)
 
 
 def _workers_from(text: str | None) -> int:

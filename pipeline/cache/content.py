@@ -15,6 +15,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from pipeline import __version__
+from pipeline.cache.expiry import expired
 from pipeline.cache.neighbours import Neighbours
 from pipeline.cache.receipt import Blob, Receipt, ReceiptDamaged, bytes_from_receipt, receipt_from_bytes
 from pipeline.cache.store import BlobDamaged, BlobMissing, DestinationFailed, Extent, StoreFailed
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping
     from pathlib import Path
 
+    from pipeline.cache.expiry import Expiry
     from pipeline.cache.store import Store
     from pipeline.digest import Digest
     from pipeline.keys import Difference, Key
@@ -110,8 +112,8 @@ class ContentCache:
     """The cache of one run; safe to use from many threads.
 
     ``store`` is ``None`` where no cache was given. With ``required``, whatever would cost only a rebuild (no store,
-    a failing store, a damaged entry) raises ``CacheError`` instead. ``now`` gives seconds since the epoch,
-    ``monotonic`` seconds of a clock that nobody sets.
+    a failing store, a damaged entry) raises ``CacheError`` instead. Entries that ``expiry`` finds too old are
+    missed, and replaced. ``now`` gives seconds since the epoch, ``monotonic`` seconds of a clock that nobody sets.
     """
 
     def __init__(
@@ -119,6 +121,7 @@ class ContentCache:
         store: Store | None,
         *,
         required: bool = False,
+        expiry: Expiry | None = None,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -126,6 +129,7 @@ class ContentCache:
             raise CacheError("a cache is required and none is given", fix="name one with --cache FOLDER")
         self._store = store
         self._required = required
+        self._expiry = expiry
         self._now = now
         self._monotonic = monotonic
         self._lock = threading.Lock()
@@ -157,6 +161,9 @@ class ContentCache:
             receipt = _stored_receipt(store, key)
             if receipt is None:
                 return self._miss(key, subject) if explain else Miss("nothing is kept")
+            too_old = expired(self._expiry, receipt)
+            if too_old:
+                return Miss(too_old, receipt)
             gone = None if store.far else _missing_file(store, receipt)
             if gone is not None:
                 return Miss(f"its file {gone} is gone from the cache", receipt)
@@ -175,7 +182,8 @@ class ContentCache:
         started_s = self._monotonic()
         try:
             data = store.get_receipt(kind, digest)
-            return None if data is None else Hit(receipt_from_bytes(data, kind=kind, stored_as=digest))
+            receipt = None if data is None else receipt_from_bytes(data, kind=kind, stored_as=digest)
+            return None if receipt is None or expired(self._expiry, receipt) else Hit(receipt)
         except ReceiptDamaged:
             return None
         except StoreFailed as failure:
@@ -196,7 +204,8 @@ class ContentCache:
             self._fail(failure, started_s)
             return None
         with self._lock:
-            useless = receipt is None or self._rejected.get(key.digest) == receipt
+            unfit = self._rejected.get(key.digest)
+        useless = receipt is None or receipt == unfit or expired(self._expiry, receipt)
         return None if receipt is None or useless else Hit(receipt)
 
     def fetch(
@@ -209,6 +218,9 @@ class ContentCache:
         store = self._store
         if store is None or self._off:
             return Miss(self._off, hit.receipt)
+        too_old = expired(self._expiry, hit.receipt)
+        if too_old:
+            return Miss(too_old, hit.receipt)
         fetched: list[Path] = []
         result: Miss | Rejected
         started_s = self._monotonic()
@@ -267,16 +279,19 @@ class ContentCache:
                     continue
                 with self._lock:
                     unfit = self._rejected.get(key.digest) == theirs
-                if not unfit:
+                if expired(self._expiry, theirs):
+                    reason = ""  # The plan has told it already.
+                elif unfit:
+                    reason = "it was unfit"
+                else:
                     for blob in theirs.blobs:
                         store.check_blob(blob.digest, blob.size_bytes)
                     return Committed(theirs, Commit.ADOPTED, theirs.blobs == own.blobs)
-                reason = "it was unfit"
             except (ReceiptDamaged, BlobDamaged, BlobMissing) as damage:
                 reason = damage.reason
-            store.put_receipt(key.kind, key.digest, data, replace=True)
-            warning = f"the cached {key.kind} of {own.subject} was replaced: {reason}"
-            return self._settle(own, Commit.REPLACED, warning)
+            if store.put_receipt(key.kind, key.digest, data, replace=True):
+                warning = f"the cached {key.kind} of {own.subject} was replaced: {reason}"
+                return self._settle(own, Commit.REPLACED, *([warning] if reason else []))
         raise StoreFailed(f"the receipt of {key.kind} {key.digest} comes and goes")
 
     def _settle(self, own: Receipt, outcome: Commit, *warnings: str) -> Committed:

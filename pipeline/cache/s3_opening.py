@@ -23,6 +23,7 @@ from pipeline.errors import SettingsError
 if TYPE_CHECKING:
     import threading
 
+    from pipeline.cache.expiry import Expiry
     from pipeline.cache.lease import Leases
     from pipeline.cache.seal import Seal
     from pipeline.cache.store import Store
@@ -46,23 +47,28 @@ def place_from_text(text: str) -> CachePlace:
     return CachePlace(Path(folder).absolute(), address_from_url(SCHEME + url) if separator else None)
 
 
-def opened_store(place: CachePlace, scope: Scope, *, seal: Seal | None, cancel: threading.Event) -> Store:
-    """The store for a run of ``scope``. Nothing is asked or written yet."""
+def opened_store(
+    place: CachePlace, scope: Scope, *, seal: Seal | None, cancel: threading.Event, expiry: Expiry | None = None
+) -> Store:
+    """The store for a run of ``scope``. Nothing is asked or written yet.
+
+    By ``expiry`` another place is asked where one has an entry that is too old.
+    """
     if place.bucket is None:
         if place.folder is None:
             raise SettingsError("there is no cache", fix="name one with --cache")
         return SealedStore(LocalStore(place.folder), "folder", seal)
     bucket = S3Bucket(place.bucket, cancel=cancel)
-    layers = {path: _layer(place.folder, bucket, path, seal) for path in scope.readable}
+    layers = {path: _layer(place.folder, bucket, path, seal, expiry) for path in scope.readable}
     own = layers[scope.path]
-    return own if len(layers) == 1 else ScopedStore(tuple(layers.values()), own)
+    return own if len(layers) == 1 else ScopedStore(tuple(layers.values()), own, expiry=expiry)
 
 
 def opened_for_upkeep(place: CachePlace, scope: Scope, *, seal: Seal | None, cancel: threading.Event) -> Store:
     """The one place of ``scope`` to list, verify and prune: the bucket where there is one, else the folder."""
     if place.bucket is None:
         return opened_store(place, scope, seal=seal, cancel=cancel)
-    return _layer(None, S3Bucket(place.bucket, cancel=cancel), scope.path, seal)
+    return _layer(None, S3Bucket(place.bucket, cancel=cancel), scope.path, seal, None)
 
 
 def opened_leases(place: CachePlace, scope: Scope) -> Leases | None:
@@ -75,8 +81,8 @@ def opened_leases(place: CachePlace, scope: Scope) -> Leases | None:
     return S3Leases(S3Bucket(place.bucket), place.bucket.root(scope.path), term_s=place.bucket.lease_s)
 
 
-def _layer(folder: Path | None, bucket: S3Bucket, path: str, seal: Seal | None) -> Store:
+def _layer(folder: Path | None, bucket: S3Bucket, path: str, seal: Seal | None, expiry: Expiry | None) -> Store:
     """One scope. Each has a folder of its own in front, so that no scope meets another's files."""
     far = S3Store(bucket, path)
-    tiered = TieredStore(LocalStore(folder / "scopes" / path), far) if folder is not None else far
+    tiered = TieredStore(LocalStore(folder / "scopes" / path), far, expiry=expiry) if folder is not None else far
     return SealedStore(tiered, path, seal)

@@ -39,6 +39,9 @@ _TRANSFERS = 8
 _CONFLICT_ATTEMPTS = 5
 _CONFLICT_DELAY_S = 0.1
 _HASH_BYTES = 1 << 20
+_NO_CONDITIONS = frozenset({"NotImplemented", "501"})
+_NOT_CREATED = PRECONDITION_FAILED | CONFLICT
+_NOT_REPLACED = _NOT_CREATED | NOT_FOUND | _NO_CONDITIONS
 _COPY_LIMIT_BYTES = 5 << 30
 """The largest object that ``CopyObject`` takes (Amazon S3 API Reference)."""
 
@@ -74,6 +77,7 @@ class S3Store:
         self._lock = threading.Lock()
         self._damaged: set[Digest] = set()
         self._written_s: dict[str, float] = {}
+        self._etags: dict[str, str] = {}
 
     def __str__(self) -> str:
         return self._name
@@ -106,6 +110,7 @@ class S3Store:
             if "LastModified" in answer:
                 with self._lock:
                     self._written_s[name] = answer["LastModified"].timestamp()
+            self._note_etag(name, answer)
             return data
         return None
 
@@ -115,18 +120,24 @@ class S3Store:
         sent: dict[str, Any] = {
             "Key": name, "Body": data, "ContentType": "application/json", **self._bucket.encryption
         }  # fmt: skip
+        condition, seen = {"IfNoneMatch": "*"}, _NOT_CREATED
         if replace:
-            self._bucket.call("PutObject", **sent)
-            return True
+            with self._lock:
+                etag = self._etags.get(name)
+            condition, seen = {"IfMatch": etag} if etag else {}, _NOT_REPLACED
         for _ in range(_CONFLICT_ATTEMPTS):
             try:
-                self._bucket.call("PutObject", seen=PRECONDITION_FAILED | CONFLICT, IfNoneMatch="*", **sent)
+                answer = self._bucket.call("PutObject", seen=seen, **condition, **sent)
             except AnsweredError as error:
                 if error.code in CONFLICT:
                     self._bucket.pause(_CONFLICT_DELAY_S)
                     continue
+                if error.code in _NO_CONDITIONS and condition:
+                    condition = {}  # Some S3-compatible servers create conditionally, but do not replace so.
+                    continue
                 # An earlier try of this very call may have stored it although its answer was lost.
                 return error.retries > 0 and self.get_receipt(kind, key) == data
+            self._note_etag(name, answer)
             return True
         raise StoreFailed(f"other runs write receipt {key} again and again")
 
@@ -255,6 +266,11 @@ class S3Store:
                 if match:
                     # HEAD gives whole seconds, so the two can be compared.
                     yield match, StoredStat(int(found["Size"]), float(int(found["LastModified"].timestamp())))
+
+    def _note_etag(self, name: str, answer: dict[str, Any]) -> None:
+        """Remember which version of a receipt was seen last, so that only that one is ever replaced."""
+        with self._lock:
+            self._etags[name] = str(answer.get("ETag", "")).strip('"')
 
     @contextlib.contextmanager
     def _noting_damage(self, digest: Digest) -> Iterator[None]:

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.cache.expiry import expired
 from pipeline.cache.receipt import ReceiptDamaged, receipt_from_bytes
 from pipeline.cache.store import BlobDamaged, BlobMissing
 from pipeline.digest import digest_from_bytes
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from pipeline.cache.expiry import Expiry
     from pipeline.cache.store import Store, StoredStat, StoreError
     from pipeline.digest import Digest
 
@@ -78,9 +80,10 @@ class ScopedStore:
     Upkeep (``blobs``, ``delete_*``, ``sweep``) is of ``own`` alone.
     """
 
-    def __init__(self, readable: Sequence[Store], own: Store) -> None:
+    def __init__(self, readable: Sequence[Store], own: Store, *, expiry: Expiry | None = None) -> None:
         self._readable = tuple(readable)
         self._own = own
+        self._expiry = expiry
 
     def __str__(self) -> str:
         return str(self._own)
@@ -91,19 +94,21 @@ class ScopedStore:
         return any(store.far for store in self._readable)
 
     def get_receipt(self, kind: str, key: Digest) -> bytes | None:
-        """See ``Store``. The first sound one; where there is none, the first damage is told."""
+        """See ``Store``. The first sound one that has not expired; where there is none, the first damage is told."""
         damage: ReceiptDamaged | None = None
+        too_old: bytes | None = None
         for store in self._readable:
             try:
                 data = store.get_receipt(kind, key)
                 if data is not None:
-                    receipt_from_bytes(data, kind=kind, stored_as=key)
-                    return data
+                    if not expired(self._expiry, receipt_from_bytes(data, kind=kind, stored_as=key)):
+                        return data
+                    too_old = too_old or data
             except ReceiptDamaged as found:  # noqa: PERF203 - the next place is asked
                 damage = damage or found
         if damage is not None:
             raise damage
-        return None
+        return too_old
 
     def put_receipt(self, kind: str, key: Digest, data: bytes, *, replace: bool) -> bool:
         """See ``Store``."""

@@ -89,8 +89,9 @@ class Store(Protocol):
     def put_receipt(self, kind: str, key: Digest, data: bytes, *, replace: bool) -> bool:
         """Store a receipt; all or nothing. Raises ``StoreFailed``.
 
-        Without ``replace``, ``False`` says that something is there already, and nothing was changed. With it, the
-        result is ``True`` and whatever was there is gone.
+        Without ``replace``, ``False`` says that something is there already, and nothing was changed. With it, what
+        was there is gone; a place that can tell answers ``False``, and changes nothing, where it is not what was read
+        there last.
         """
 
     def mark_used(self, kind: str, key: Digest) -> None:

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.cache.expiry import expired
 from pipeline.cache.receipt import ReceiptDamaged, receipt_from_bytes
 from pipeline.cache.seal import without_seal
 from pipeline.cache.store import BlobDamaged, BlobMissing, DestinationFailed, StoreFailed
@@ -20,6 +21,7 @@ from pipeline.cache.store import BlobDamaged, BlobMissing, DestinationFailed, St
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pipeline.cache.expiry import Expiry
     from pipeline.cache.store import Store, StoredStat
     from pipeline.digest import Digest
 
@@ -29,9 +31,10 @@ class TieredStore:
 
     far = True
 
-    def __init__(self, near_store: Store, far_store: Store) -> None:
+    def __init__(self, near_store: Store, far_store: Store, *, expiry: Expiry | None = None) -> None:
         self._near = near_store
         self._far = far_store
+        self._expiry = expiry
 
     def __str__(self) -> str:
         return f"{self._far} (kept in {self._near})"
@@ -113,11 +116,13 @@ class TieredStore:
         return self._far.sweep(older_than_s)
 
     def _near_receipt(self, kind: str, key: Digest) -> bytes | None:
-        """The near copy where it is whole; a damaged one is as good as none, because the far one is there."""
+        """The near copy where it is whole and not too old; else there is as good as none, for the far one is there."""
         try:
             data = self._near.get_receipt(kind, key)
             if data is not None:
-                receipt_from_bytes(without_seal(data), kind=kind, stored_as=key)
+                receipt = receipt_from_bytes(without_seal(data), kind=kind, stored_as=key)
+                if expired(self._expiry, receipt):
+                    return None
         except (ReceiptDamaged, StoreFailed):
             return None
         return data

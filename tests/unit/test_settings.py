@@ -135,3 +135,16 @@ def test_a_run_on_gitlab_says_who_builds_from_which_commit() -> None:
 
 def test_a_run_elsewhere_has_no_origin_but_the_step_itself() -> None:
     assert settings_from_mapping({}).origin == Origin()
+
+
+def test_entries_of_the_cache_live_for_ever_unless_an_age_is_given() -> None:
+    assert settings_from_mapping({}).cache_max_age_days is None
+    assert settings_from_mapping({"TRT_ENGINE_CACHE_MAX_AGE_DAYS": "90"}).cache_max_age_days == 90
+    given = settings_from_mapping({"TRT_ENGINE_CACHE_MAX_AGE_DAYS": "90"}, cache_max_age_days="0.5")
+    assert given.cache_max_age_days == 0.5
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "ninety", "1e3", "nan", "123456", "٣"])
+def test_an_age_that_is_no_number_of_days_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="no number of days above 0"):
+        settings_from_mapping({}, cache_max_age_days=text)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from pipeline.cache.content import Commit, ContentCache, Hit, Miss, Off, Rejected
+from pipeline.cache.expiry import DAY_S, Expiry
 from pipeline.cache.local import LocalStore
 from pipeline.cache.store import StoreFailed
 from pipeline.errors import CacheError
@@ -421,3 +422,93 @@ def test_a_damaged_entry_is_not_found_by_its_digest(
     cache.commit(KEY, SUBJECT, files, METADATA)
     store.put_receipt("engine", KEY.digest, b"{}", replace=True)
     assert cache.stored("engine", KEY.digest) is None
+
+
+MADE_S = 1_700_000_000.0
+
+
+def _later(store: LocalStore, days: float) -> ContentCache:
+    """A cache so many days after ``cache``'s entries were made, which believes nothing older than thirty."""
+    now_s = MADE_S + days * DAY_S
+    return ContentCache(store, expiry=Expiry(30 * DAY_S, now=lambda: now_s), now=lambda: now_s)
+
+
+def test_an_entry_that_expired_is_a_miss_that_says_so_and_how_long_it_took(
+    cache: ContentCache, store: LocalStore, files: dict[str, Path]
+) -> None:
+    cache.commit(KEY, SUBJECT, files, METADATA)
+
+    found = _later(store, 31).lookup(KEY, SUBJECT)
+
+    assert isinstance(found, Miss)
+    assert found.reason == "expired: made 2023-11-14T22:13:20Z, more than 30 days ago"
+    assert found.previous_s == 12.5
+    assert isinstance(_later(store, 29).lookup(KEY, SUBJECT), Hit)
+    assert isinstance(cache.lookup(KEY, SUBJECT), Hit)
+
+
+def test_no_file_of_an_entry_that_expired_is_fetched_by_whatever_way_it_was_found(
+    cache: ContentCache, store: LocalStore, files: dict[str, Path], tmp_path: Path
+) -> None:
+    earlier = Hit(cache.commit(KEY, SUBJECT, files, METADATA).receipt)
+
+    fetched = _later(store, 31).fetch(earlier, tmp_path / "out")
+
+    assert isinstance(fetched, Miss)
+    assert fetched.reason.startswith("expired: made ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_entry_that_expired_has_not_appeared(cache: ContentCache, store: LocalStore, files: dict[str, Path]) -> None:
+    cache.commit(KEY, SUBJECT, files, METADATA)
+
+    assert _later(store, 31).appeared(KEY) is None
+    assert _later(store, 29).appeared(KEY) is not None
+    assert _later(store, 31).stored(KEY.kind, KEY.digest) is None
+    assert _later(store, 29).stored(KEY.kind, KEY.digest) is not None
+
+
+def test_what_is_made_anew_takes_the_place_of_what_expired_without_a_warning(
+    cache: ContentCache, store: LocalStore, files: dict[str, Path]
+) -> None:
+    cache.commit(KEY, SUBJECT, files, METADATA)
+    files["engine.plan"].write_bytes(b"anew")
+
+    committed = _later(store, 31).commit(KEY, SUBJECT, files, METADATA)
+
+    assert committed.outcome is Commit.REPLACED
+    assert committed.warnings == ()
+    assert committed.own_files
+    assert _later(store, 32).lookup(KEY, SUBJECT) == Hit(committed.receipt)
+
+
+class OvertakenStore(LocalStore):
+    """A store in which another run replaces an entry just before this one does."""
+
+    other: bytes = b""
+
+    def put_receipt(self, kind: str, key: Digest, data: bytes, *, replace: bool) -> bool:
+        if replace and self.other:
+            super().put_receipt(kind, key, self.other, replace=True)
+            self.other = b""
+            return False
+        return super().put_receipt(kind, key, data, replace=replace)
+
+
+def test_of_two_runs_that_replace_an_entry_the_second_uses_what_the_first_made(
+    tmp_path: Path, files: dict[str, Path]
+) -> None:
+    store = OvertakenStore(tmp_path / "cache")
+    ContentCache(store, now=lambda: MADE_S).commit(KEY, SUBJECT, files, METADATA)
+    files["engine.plan"].write_bytes(b"theirs")
+    theirs = _later(LocalStore(tmp_path / "cache"), 31).commit(KEY, SUBJECT, files, METADATA).receipt
+    store.other = store.get_receipt(KEY.kind, KEY.digest) or b""
+    store.delete_receipt(KEY.kind, KEY.digest)
+    files["engine.plan"].write_bytes(b"plan" * 1000)
+    ContentCache(store, now=lambda: MADE_S).commit(KEY, SUBJECT, files, METADATA)
+
+    files["engine.plan"].write_bytes(b"ours")
+    committed = _later(store, 31).commit(KEY, SUBJECT, files, METADATA)
+
+    assert committed.outcome is Commit.ADOPTED
+    assert committed.receipt == theirs

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.cache.content import Commit, ContentCache, Hit, Miss, Rejected
+from pipeline.cache.expiry import DAY_S, Expiry
 from pipeline.cache.local import LocalStore
 from pipeline.cache.scope import Scope, ScopedStore, scope_from_event
 from pipeline.cache.store import BlobDamaged, BlobMissing
@@ -165,3 +166,20 @@ def test_upkeep_leaves_the_trusted_place_alone(
     assert list(scoped.blobs()) == []
     assert trusted.get_receipt("engine", KEY.digest) is not None
     assert [key for _, key, _ in scoped.receipts()] == [KEY.digest]
+
+
+def test_where_the_trusted_entry_expired_its_own_younger_one_is_used(
+    trusted: LocalStore, own: LocalStore, engine: dict[str, Path]
+) -> None:
+    expiry = Expiry(30 * DAY_S, now=lambda: 41 * DAY_S)
+    old = ContentCache(trusted, now=lambda: 0.0).commit(KEY, "digits", engine, {}).receipt
+    cache = ContentCache(ScopedStore((trusted, own), own, expiry=expiry), expiry=expiry, now=lambda: 41 * DAY_S)
+
+    found = cache.lookup(KEY, "digits")
+    assert isinstance(found, Miss)
+    assert found.reason.startswith("expired: made 1970-01-01T00:00:00Z")
+    assert found.nearest == old
+    assert cache.commit(KEY, "digits", engine, {}).outcome is Commit.STORED
+
+    assert isinstance(cache.lookup(KEY, "digits"), Hit)
+    assert isinstance(ContentCache(trusted).lookup(KEY, "digits"), Hit)

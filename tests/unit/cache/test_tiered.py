@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from pipeline.cache.content import Commit, ContentCache, Hit, Rejected
+from pipeline.cache.expiry import DAY_S, Expiry
 from pipeline.cache.local import LocalStore
 from pipeline.cache.store import StoreFailed
 from pipeline.cache.tiered import TieredStore
@@ -189,3 +190,16 @@ def test_a_check_that_cannot_be_kept_is_made_where_the_blob_lies(
     TieredStore(near, far).check_blob(*stored)
 
     assert far.reads == 1
+
+
+def test_a_near_copy_that_expired_gives_way_to_a_younger_entry_far_away(
+    near: LocalStore, far: FarStore, engine: dict[str, Path]
+) -> None:
+    ContentCache(TieredStore(near, far), now=lambda: 0.0).commit(KEY, "digits", engine, {})
+    far.delete_receipt("engine", KEY.digest)
+    younger = ContentCache(far, now=lambda: 40 * DAY_S).commit(KEY, "digits", engine, {}).receipt
+    expiry = Expiry(30 * DAY_S, now=lambda: 41 * DAY_S)
+
+    assert ContentCache(TieredStore(near, far, expiry=expiry), expiry=expiry).lookup(KEY, "digits") == Hit(younger)
+    far.down = True
+    assert ContentCache(TieredStore(near, far, expiry=expiry), expiry=expiry).lookup(KEY, "digits") == Hit(younger)
