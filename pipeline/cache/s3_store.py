@@ -39,9 +39,9 @@ _TRANSFERS = 8
 _CONFLICT_ATTEMPTS = 5
 _CONFLICT_DELAY_S = 0.1
 _HASH_BYTES = 1 << 20
-_NO_CONDITIONS = frozenset({"NotImplemented", "501"})
+_NOT_IMPLEMENTED = frozenset({"NotImplemented", "501"})
 _NOT_CREATED = PRECONDITION_FAILED | CONFLICT
-_NOT_REPLACED = _NOT_CREATED | NOT_FOUND | _NO_CONDITIONS
+_NOT_REPLACED = _NOT_CREATED | NOT_FOUND | _NOT_IMPLEMENTED
 _COPY_LIMIT_BYTES = 5 << 30
 """The largest object that ``CopyObject`` takes (Amazon S3 API Reference)."""
 
@@ -132,7 +132,7 @@ class S3Store:
                 if error.code in CONFLICT:
                     self._bucket.pause(_CONFLICT_DELAY_S)
                     continue
-                if error.code in _NO_CONDITIONS and condition:
+                if error.code in _NOT_IMPLEMENTED and condition:
                     condition = {}  # Some S3-compatible servers create conditionally, but do not replace so.
                     continue
                 # An earlier try of this very call may have stored it although its answer was lost.
@@ -232,14 +232,17 @@ class S3Store:
         return size_bytes <= _COPY_LIMIT_BYTES and self._renew(name)
 
     def _renew(self, name: str) -> bool:
-        """Copy an object onto itself, which starts its age anew; ``False`` where it is gone."""
+        """Copy an object onto itself, which starts its age anew; ``False`` where it is gone or cannot be copied.
+
+        Ceph's gateway, for one, copies no object that is encrypted by KMS.
+        """
         source = {"Bucket": self._bucket.address.bucket, "Key": name}
         owner = self._bucket.address.owner
         owned = {"ExpectedSourceBucketOwner": owner} if owner else {}
         try:
             self._bucket.call(
                 "CopyObject",
-                seen=NOT_FOUND,
+                seen=NOT_FOUND | _NOT_IMPLEMENTED,
                 Key=name,
                 CopySource=source,
                 MetadataDirective="REPLACE",

@@ -9,8 +9,10 @@ foreground as children, so exactly they are ended, and they die with the process
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
+import secrets
 import shutil
 import socket
 import subprocess
@@ -28,6 +30,11 @@ if TYPE_CHECKING:
 
 USER = "ci"
 SECRET = "ci-secret"
+DNS_NAME = "s3.test"
+"""A bucket is also reached as a host of its own below this domain, at the gateway's port."""
+
+KMS_KEY = "engines-key"
+"""The one key of the gateway for ``aws:kms``."""
 
 _PROGRAMS = ("monmaptool", "ceph-mon", "ceph-osd", "ceph", "radosgw", "radosgw-admin", "setpriv")
 _START_TIMEOUT_S = 90.0
@@ -63,6 +70,10 @@ ms bind ipv4 = true
 rgw frontends = beast endpoint=127.0.0.1:{gateway_port}
 rgw gc obj min wait = 1
 rgw gc processor period = 10
+rgw dns name = {dns_name}
+rgw crypt require ssl = false
+rgw crypt s3 kms backend = testing
+rgw crypt s3 kms encryption keys = {kms_key}={kms_secret}
 """
 
 
@@ -104,7 +115,14 @@ def running_gateway(folder: Path, *, block_bytes: int = 32 << 30) -> Iterator[Ga
     configuration = folder / "ceph.conf"
     configuration.write_text(
         _CONFIGURATION.format(
-            fsid=fsid, mon_port=mon_port, gateway_port=gateway_port, folder=folder, block_bytes=block_bytes
+            fsid=fsid,
+            mon_port=mon_port,
+            gateway_port=gateway_port,
+            folder=folder,
+            block_bytes=block_bytes,
+            dns_name=DNS_NAME,
+            kms_key=KMS_KEY,
+            kms_secret=base64.b64encode(secrets.token_bytes(32)).decode(),
         )
     )
     conf = ("-c", str(configuration))

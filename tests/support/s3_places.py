@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cache.s3_address import S3Address
+from pipeline.cache.s3_address import SCHEME, S3Address, address_from_url
 from pipeline.cache.s3_bucket import S3Bucket, make_s3_client
 from pipeline.cache.s3_store import S3Store
 from tests.support.store_contract import KEY
@@ -21,6 +21,8 @@ BUCKET = "engine-cache"
 class S3Place:
     """The store below ``prefix``, reached at ``endpoint_url`` with the environment's credentials.
 
+    ``options`` are more of those in the address of a cache, like ``owner=123456789012&sse=kms``.
+
     ``clients`` holds every client that the store has made, the first of them made by the first call.
     """
 
@@ -31,16 +33,16 @@ class S3Place:
         prefix: str,
         scope: str = "trusted",
         cancel: threading.Event | None = None,
-        owner: str | None = None,
+        options: str = "",
         read_timeout_s: float = 6.0,
-        **options: Any,
+        **settings: Any,
     ) -> None:
         self.prefix = prefix
         self.clients: list[Any] = []
         self._read_timeout_s = read_timeout_s
-        self.address = S3Address(bucket=BUCKET, prefix=prefix, endpoint_url=endpoint_url, owner=owner)
+        self.address = address_from_url(f"{SCHEME}{BUCKET}/{prefix}?endpoint={endpoint_url}&{options}".rstrip("&"))
         self.bucket = S3Bucket(self.address, cancel=cancel, make_client=self._make_client)
-        self.store = S3Store(self.bucket, scope, **options)
+        self.store = S3Store(self.bucket, scope, **settings)
         self.client = make_s3_client(self.address)
 
     def __enter__(self) -> S3Place:

@@ -487,23 +487,6 @@ def test_missing_credentials_close_the_cache_and_are_named(place: S3Place, monke
         assert isinstance(cache.lookup(KEY, SUBJECT), Off)
 
 
-def test_every_request_names_the_owner_that_the_bucket_must_have(
-    proxy: FaultyProxy, place: S3Place, files: dict[str, Path], out: Path
-) -> None:
-    with S3Place(
-        proxy.endpoint_url, prefix=place.prefix, owner="123456789012", renew_blob_s=0, renew_receipt_s=0
-    ) as owned:
-        cache = ContentCache(owned.store)
-        hit = Hit(cache.commit(KEY, SUBJECT, files, {}).receipt)
-        cache.commit(KEY, SUBJECT, files, {})
-        cache.lookup(KEY, SUBJECT)
-        cache.fetch(hit, out)
-        prune(owned.store, now_s=time.time(), keep_bytes=0, grace_s=0)
-
-    assert {request.headers.get("x-amz-expected-bucket-owner") for request in proxy.requests} == {"123456789012"}
-    assert {request.method for request in proxy.requests} == {"GET", "PUT", "POST", "HEAD", "DELETE"}
-
-
 def test_a_cancelled_run_waits_for_no_server(proxy: FaultyProxy, place: S3Place) -> None:
     cancel = threading.Event()
     proxy.script = always(Fault(status=503, code="SlowDown", delay_s=0.2))
