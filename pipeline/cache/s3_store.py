@@ -145,10 +145,10 @@ class S3Store:
         """See ``Store``."""
         name = self._receipt_name(kind, key)
         with self._lock:
-            written_s = self._written_s.get(name)
+            written_s, etag = self._written_s.get(name), self._etags.get(name)
         if written_s is not None and abs(time.time() - written_s) >= self._renew_receipt_s:
             with contextlib.suppress(StoreFailed):
-                self._renew(name)
+                self._renew(name, if_match=etag)
 
     def delete_receipt(self, kind: str, key: Digest) -> None:
         """See ``Store``."""
@@ -231,26 +231,28 @@ class S3Store:
             return True
         return size_bytes <= _COPY_LIMIT_BYTES and self._renew(name)
 
-    def _renew(self, name: str) -> bool:
+    def _renew(self, name: str, *, if_match: str | None = None) -> bool:
         """Copy an object onto itself, which starts its age anew; ``False`` where it is gone or cannot be copied.
 
-        Ceph's gateway, for one, copies no object that is encrypted by KMS.
+        Ceph's gateway, for one, copies no object that is encrypted by KMS. With ``if_match`` the object must still be
+        the one of that ETag, where the server can tell.
         """
-        source = {"Bucket": self._bucket.address.bucket, "Key": name}
         owner = self._bucket.address.owner
-        owned = {"ExpectedSourceBucketOwner": owner} if owner else {}
+        extra: dict[str, Any] = {"ExpectedSourceBucketOwner": owner} if owner else {}
+        if if_match:
+            extra["IfMatch"] = if_match
         try:
             self._bucket.call(
                 "CopyObject",
-                seen=NOT_FOUND | _NOT_IMPLEMENTED,
+                seen=NOT_FOUND | _NOT_CREATED | _NOT_IMPLEMENTED,
                 Key=name,
-                CopySource=source,
+                CopySource={"Bucket": self._bucket.address.bucket, "Key": name},
                 MetadataDirective="REPLACE",
-                **owned,
+                **extra,
                 **self._bucket.encryption,
             )
-        except AnsweredError:
-            return False
+        except AnsweredError as error:
+            return bool(if_match) and error.code in _NOT_IMPLEMENTED and self._renew(name)
         return True
 
     def _stat(self, name: str) -> StoredStat | None:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 USER = "ci"
 SECRET = "ci-secret"
+ROLES = ("engines-trusted", "engines-pr")
+"""Further users, who own nothing; the secret of each is its name with ``-secret`` behind."""
+
 DNS_NAME = "s3.test"
 """A bucket is also reached as a host of its own below this domain, at the gateway's port."""
 
@@ -83,11 +86,15 @@ class CephMissing(Exception):  # noqa: N818 - named after the finding
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A running gateway and the one user who may use it."""
+    """A running gateway and a user of it."""
 
     endpoint_url: str
     access_key: str
     secret_key: str
+
+    def used_by(self, role: str) -> Gateway:
+        """The same server for one of ``ROLES``."""
+        return Gateway(self.endpoint_url, role, f"{role}-secret")
 
     def environment(self) -> dict[str, str]:
         """What boto3's default chain reads."""
@@ -136,8 +143,9 @@ def running_gateway(folder: Path, *, block_bytes: int = 32 << 30) -> Iterator[Ga
         daemons.enter_context(_daemon(folder, "ceph-osd", *conf, "-i", "0"))
         _wait_for_osd(folder, conf)
         gateway = Gateway(f"http://127.0.0.1:{gateway_port}", USER, SECRET)
-        keys = ("--access-key", gateway.access_key, "--secret-key", gateway.secret_key)
-        _run(folder, "radosgw-admin", *conf, "user", "create", "--uid", USER, "--display-name", USER, *keys)
+        for user in (USER, *ROLES):
+            keys = ("--access-key", user, "--secret-key", f"{user}-secret")
+            _run(folder, "radosgw-admin", *conf, "user", "create", "--uid", user, "--display-name", user, *keys)
         # Both make the gateway's pools when there are none, and block each other where they do it at once.
         daemons.enter_context(_daemon(folder, "radosgw", *conf, "-n", "client.rgw.main"))
         _wait_until_served(folder, gateway.endpoint_url)

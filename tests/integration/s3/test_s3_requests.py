@@ -16,6 +16,7 @@ from pipeline.cache.upkeep import prune
 from pipeline.doctor.bucket import bucket_findings
 from pipeline.keys import key_from_ingredients
 from tests.support.ceph import DNS_NAME, KMS_KEY
+from tests.support.faulty_proxy import Fault
 from tests.support.s3_places import BUCKET, S3Place
 
 if TYPE_CHECKING:
@@ -109,6 +110,35 @@ def test_T11_every_request_names_the_account_that_must_own_the_bucket(
 
     assert told(proxy, "x-amz-expected-bucket-owner") == {each: {OWNER} for each in OPERATIONS}
     assert told(proxy, "x-amz-source-expected-bucket-owner")["CopyObject"] == {OWNER}
+
+
+def test_T2_every_request_that_writes_a_receipt_has_a_condition(
+    proxy: FaultyProxy, place: S3Place, files: dict[str, Path], tmp_path: Path
+) -> None:
+    with asked(proxy, place, "") as opened:
+        use_in_every_way(opened, files, tmp_path / "out")
+
+    written = [request for request in proxy.requests if request.is_for("PUT", "/receipt/")]
+    assert {operation(request) for request in written} == {"PutObject", "CopyObject"}
+    for request in written:
+        assert {name.lower() for name in request.headers} & {"if-match", "if-none-match"}
+
+
+def test_a_receipt_is_renewed_without_a_condition_where_the_server_copies_only_so(
+    proxy: FaultyProxy, place: S3Place, files: dict[str, Path]
+) -> None:
+    with asked(proxy, place, "") as opened:
+        cache = ContentCache(opened.store)
+        cache.commit(KEY, SUBJECT, files, {})
+        proxy.script = lambda request: (
+            Fault(status=501, code="NotImplemented")
+            if operation(request) == "CopyObject" and "If-Match" in request.headers
+            else None
+        )
+        assert isinstance(cache.lookup(KEY, SUBJECT), Hit)
+
+    copies = [request for request in proxy.requests if operation(request) == "CopyObject"]
+    assert ["If-Match" in request.headers for request in copies] == [True, False]
 
 
 def test_T11_the_requests_of_upkeep_name_the_account_too(
