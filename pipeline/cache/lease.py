@@ -80,7 +80,7 @@ class S3Leases:
             found = self._bucket.call("HeadObject", seen=NOT_FOUND, Key=name)
         except AnsweredError:
             return self._put(name, IfNoneMatch="*")
-        return None if self._alive(found) else self._put(name, IfMatch=_bare(found["ETag"]))
+        return None if self._alive(found) else self._put(name, IfMatch=bare_etag(found))
 
     def renew(self, lease: Lease) -> bool:
         """See ``Leases``."""
@@ -93,7 +93,7 @@ class S3Leases:
         """See ``Leases``. Its version is asked for first, so that a lease that was lost is left to its new holder."""
         with contextlib.suppress(AnsweredError):
             found = self._bucket.call("HeadObject", seen=NOT_FOUND, Key=lease.name)
-            if _bare(found["ETag"]) == lease.etag:
+            if bare_etag(found) == lease.etag:
                 self._bucket.call("DeleteObject", Key=lease.name)
 
     def _name(self, kind: str, key: Digest) -> str:
@@ -117,13 +117,13 @@ class S3Leases:
         except AnsweredError as error:
             # An earlier try of this very call may have stored it although its answer was lost.
             return self._own(name, body) if error.retries > 0 else None
-        return Lease(name, _bare(answer["ETag"]))
+        return Lease(name, bare_etag(answer))
 
     def _own(self, name: str, body: bytes) -> Lease | None:
         try:
             answer = self._bucket.call("GetObject", seen=NOT_FOUND, Key=name)
             with contextlib.closing(answer["Body"]) as found:
-                return Lease(name, _bare(answer["ETag"])) if found.read(len(body)) == body else None
+                return Lease(name, bare_etag(answer)) if found.read(len(body)) == body else None
         except AnsweredError:
             return None
         except OSError as error:
@@ -138,6 +138,6 @@ def remove_stale_leases(bucket: S3Bucket, root: str, older_than_s: float) -> Non
                 bucket.call("DeleteObject", Key=found["Key"])
 
 
-def _bare(etag: str) -> str:
-    """Without its quotes: S3 takes both for ``If-Match`` on a PUT, some servers only this."""
-    return etag.strip('"')
+def bare_etag(answer: Mapping[str, Any]) -> str:
+    """The ETag in an answer without its quotes: S3 takes both for ``If-Match`` on a PUT, some servers only this."""
+    return str(answer["ETag"]).strip('"')

@@ -19,7 +19,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from pipeline.cache.lease import remove_stale_leases
+from pipeline.cache.lease import bare_etag, remove_stale_leases
 from pipeline.cache.receipt import RECEIPT_LIMIT_BYTES
 from pipeline.cache.s3_bucket import ATTEMPTS, AnsweredError
 from pipeline.cache.s3_download import Source, download, stream
@@ -120,11 +120,8 @@ class S3Store:
         sent: dict[str, Any] = {
             "Key": name, "Body": data, "ContentType": "application/json", **self._bucket.encryption
         }  # fmt: skip
-        condition, seen = {"IfNoneMatch": "*"}, _NOT_CREATED
-        if replace:
-            with self._lock:
-                etag = self._etags.get(name)
-            condition, seen = {"IfMatch": etag} if etag else {}, _NOT_REPLACED
+        condition = self._as_seen(name) if replace else {"IfNoneMatch": "*"}
+        seen = _NOT_REPLACED if replace else _NOT_CREATED
         for _ in range(_CONFLICT_ATTEMPTS):
             try:
                 answer = self._bucket.call("PutObject", seen=seen, **condition, **sent)
@@ -135,6 +132,8 @@ class S3Store:
                 if error.code in _NOT_IMPLEMENTED and condition:
                     condition = {}  # Some S3-compatible servers create conditionally, but do not replace so.
                     continue
+                with self._lock:
+                    self._etags.pop(name, None)
                 # An earlier try of this very call may have stored it although its answer was lost.
                 return error.retries > 0 and self.get_receipt(kind, key) == data
             self._note_etag(name, answer)
@@ -272,10 +271,21 @@ class S3Store:
                     # HEAD gives whole seconds, so the two can be compared.
                     yield match, StoredStat(int(found["Size"]), float(int(found["LastModified"].timestamp())))
 
+    def _as_seen(self, name: str) -> dict[str, str]:
+        """The condition that a receipt is still the one that was read last or, where none was, that is there now."""
+        with self._lock:
+            etag = self._etags.get(name)
+        if etag is None:
+            try:
+                etag = bare_etag(self._bucket.call("HeadObject", seen=NOT_FOUND, Key=name))
+            except AnsweredError:
+                return {"IfNoneMatch": "*"}
+        return {"IfMatch": etag}
+
     def _note_etag(self, name: str, answer: dict[str, Any]) -> None:
         """Remember which version of a receipt was seen last, so that only that one is ever replaced."""
         with self._lock:
-            self._etags[name] = str(answer.get("ETag", "")).strip('"')
+            self._etags[name] = bare_etag(answer)
 
     @contextlib.contextmanager
     def _noting_damage(self, digest: Digest) -> Iterator[None]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from pipeline.digest import Digest
 
+_REPLACE_ATTEMPTS = 5
+
 
 class StoreError(Exception):
     """Something that a store could not do; ``reason`` is a phrase for the user."""
@@ -90,8 +92,8 @@ class Store(Protocol):
         """Store a receipt; all or nothing. Raises ``StoreFailed``.
 
         Without ``replace``, ``False`` says that something is there already, and nothing was changed. With it, what
-        was there is gone; a place that can tell answers ``False``, and changes nothing, where it is not what was read
-        there last.
+        was there is gone. But a place that can tell answers ``False``, and changes nothing, where it is not what was
+        read there last; the next try is then about what is there now. See ``replace_receipt``.
         """
 
     def mark_used(self, kind: str, key: Digest) -> None:
@@ -145,3 +147,11 @@ class Store(Protocol):
 
         Raises ``StoreFailed``.
         """
+
+
+def replace_receipt(store: Store, kind: str, key: Digest, data: bytes) -> None:
+    """Put a receipt in the place of whatever is there. Raises ``StoreFailed``."""
+    for _ in range(_REPLACE_ATTEMPTS):
+        if store.put_receipt(kind, key, data, replace=True):
+            return
+    raise StoreFailed(f"other runs write receipt {key} again and again")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import __version__
 from pipeline.cache.receipt import Receipt, ReceiptDamaged, bytes_from_receipt, receipt_from_bytes
-from pipeline.cache.store import StoreError
+from pipeline.cache.store import StoreError, replace_receipt
 from pipeline.compare.baseline import BaselineError, JobBaseline, baseline_from_json, baseline_to_json, continued
 from pipeline.keys import key_from_ingredients
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 KIND = "baseline"
 _JOBS_KIND = "baseline-jobs"
 _THREADS = 8
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,8 @@ class BaselineStore:
     def save_jobs(self, jobs: Iterable[str]) -> tuple[str, ...]:
         """Say which jobs the line's manifest has, so that a change that drops one is seen; returns phrases."""
         try:
-            self._put(_JOBS_KIND, self._jobs_key(), self._line.manifest, {"jobs": list(jobs)})
+            receipt = _receipt_of(self._jobs_key(), self._line.manifest, {"jobs": list(jobs)})
+            replace_receipt(self._store, _JOBS_KIND, receipt.key.digest, bytes_from_receipt(receipt))
         except (StoreError, ValueError) as error:
             return (f"the list of jobs was not kept: {error}",)
         return ()
@@ -102,33 +104,33 @@ class BaselineStore:
         return baseline
 
     def _replace(self, baseline: JobBaseline) -> str:
-        """What kept the baseline from being kept; empty where nothing did."""
+        """What kept the baseline from being kept; empty where nothing did.
+
+        Where another run was faster, its history is continued.
+        """
+        key = self._key(baseline.job)
         try:
-            try:
-                before = self._load(baseline.job)
-            except (BaselineError, ReceiptDamaged):
-                before = None
-            self._put(KIND, self._key(baseline.job), baseline.job, baseline_to_json(continued(before, baseline)))
+            for _ in range(_ATTEMPTS):
+                told = baseline_to_json(continued(self._before(baseline.job), baseline))
+                data = bytes_from_receipt(_receipt_of(key, baseline.job, told))
+                if self._store.put_receipt(KIND, key.digest, data, replace=True):
+                    return ""
         except (StoreError, ValueError) as error:
             return f"the baseline of {baseline.job} was not kept: {getattr(error, 'reason', error)}"
-        return ""
+        return f"the baseline of {baseline.job} was not kept: other runs write it again and again"
+
+    def _before(self, job: str) -> JobBaseline | None:
+        """The baseline that is there, where it is sound."""
+        try:
+            return self._load(job)
+        except (BaselineError, ReceiptDamaged):
+            return None
 
     def _load_or_say(self, job: str) -> JobBaseline | str | None:
         try:
             return self._load(job)
         except (StoreError, BaselineError, ReceiptDamaged) as error:
             return f"the baseline of {job} cannot be read: {getattr(error, 'reason', error)}"
-
-    def _put(self, kind: str, key: Key, subject: str, metadata: Mapping[str, Any]) -> None:
-        receipt = Receipt(
-            key=key,
-            subject=subject,
-            blobs=(),
-            metadata=metadata,
-            created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            tool=__version__,
-        )
-        self._store.put_receipt(kind, key.digest, bytes_from_receipt(receipt), replace=True)
 
     def _key(self, job: str) -> Key:
         return key_from_ingredients(KIND, {**self._named(), "job": job})
@@ -142,3 +144,8 @@ class BaselineStore:
             "manifest": self._line.manifest,
             "branch": self._line.branch,
         }
+
+
+def _receipt_of(key: Key, subject: str, metadata: Mapping[str, Any]) -> Receipt:
+    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return Receipt(key=key, subject=subject, blobs=(), metadata=metadata, created=created, tool=__version__)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import __version__
 from pipeline.cache.receipt import Blob, Receipt, ReceiptDamaged, bytes_from_receipt, receipt_from_bytes
-from pipeline.cache.store import StoreError
+from pipeline.cache.store import StoreError, replace_receipt
 from pipeline.digest import digest_from_json
 from pipeline.errors import SettingsError
 from pipeline.keys import key_from_ingredients
@@ -72,7 +72,7 @@ class PartStore:
             created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             tool=__version__,
         )
-        self._store.put_receipt(kind, key.digest, bytes_from_receipt(receipt), replace=True)
+        replace_receipt(self._store, kind, key.digest, bytes_from_receipt(receipt))
 
     def load(self) -> Parts | None:
         """Every sound part, in the order of their keys; ``None`` where there is none.

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.cache.content import Commit, ContentCache, Hit, Miss
 from pipeline.cache.expiry import DAY_S, Expiry
+from pipeline.cache.store import replace_receipt
 from pipeline.keys import key_from_ingredients
 from tests.support.faulty_proxy import Fault, times
 from tests.support.s3_places import S3Place
@@ -143,3 +144,26 @@ def test_an_entry_that_was_removed_meanwhile_is_created(
 
     assert committed.outcome is Commit.STORED
     assert committed.receipt.blobs != old.receipt.blobs
+
+
+def test_what_is_replaced_unread_is_asked_for_first(faulty: S3Place, proxy: FaultyProxy) -> None:
+    first, second, third = (b"%d" % number for number in range(3))
+    assert faulty.store.put_receipt("engine", KEY.digest, first, replace=True)
+    with S3Place(proxy.endpoint_url, prefix=faulty.prefix) as other:
+        assert other.store.put_receipt("engine", KEY.digest, second, replace=True)
+
+    assert [request.method for request in proxy.requests] == ["HEAD", "PUT", "HEAD", "PUT"]
+    assert not faulty.store.put_receipt("engine", KEY.digest, third, replace=True)
+    assert faulty.store.get_receipt("engine", KEY.digest) == second
+    assert faulty.store.put_receipt("engine", KEY.digest, third, replace=True)
+
+
+def test_a_receipt_takes_the_place_of_whatever_is_there(place: S3Place, gateway: Gateway) -> None:
+    assert place.store.get_receipt("engine", KEY.digest) is None
+    replace_receipt(place.store, "engine", KEY.digest, b"ours")
+    with S3Place(gateway.endpoint_url, prefix=place.prefix) as other:
+        replace_receipt(other.store, "engine", KEY.digest, b"theirs")
+
+    replace_receipt(place.store, "engine", KEY.digest, b"ours again")
+
+    assert place.store.get_receipt("engine", KEY.digest) == b"ours again"

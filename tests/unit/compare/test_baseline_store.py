@@ -98,6 +98,45 @@ def test_a_store_that_is_full_is_noted(tmp_path: Path) -> None:
     assert place.save([job_baseline()]) == (f"the baseline of {JOB} was not kept: no space left",)
 
 
+class OvertakenStore(LocalStore):
+    """A place that tells whether a receipt is still the one that was read; another run saves ``first`` in between."""
+
+    first: BaselineStore | None = None
+
+    def put_receipt(self, kind: str, key: Digest, data: bytes, *, replace: bool) -> bool:
+        if self.first is not None:
+            other, self.first = self.first, None
+            other.save([job_baseline(2)])
+            return False
+        return super().put_receipt(kind, key, data, replace=replace)
+
+
+def test_of_two_runs_that_save_at_once_the_second_continues_the_history_of_the_first(tmp_path: Path) -> None:
+    store = OvertakenStore(tmp_path)
+    BaselineStore(store, LINE).save([job_baseline(1)])
+    store.first = BaselineStore(LocalStore(tmp_path), LINE)
+
+    assert BaselineStore(store, LINE).save([job_baseline(3)]) == ()
+
+    baseline = BaselineStore(store, LINE).load([JOB]).baselines[JOB]
+    assert [past.run for past in baseline.history] == [run_name(1), run_name(2), run_name(3)]
+
+
+class RestlessStore(LocalStore):
+    """A place where another run is always faster."""
+
+    def put_receipt(self, kind: str, key: Digest, data: bytes, *, replace: bool) -> bool:
+        return False
+
+
+def test_a_run_that_is_always_too_late_says_so(tmp_path: Path) -> None:
+    kept = BaselineStore(RestlessStore(tmp_path), LINE)
+    (note,) = kept.save([job_baseline()])
+    assert note.endswith("was not kept: other runs write it again and again")
+    (note,) = kept.save_jobs([JOB])
+    assert "again and again" in note
+
+
 def test_a_baseline_too_long_for_the_cache_is_noted(store: LocalStore) -> None:
     notes = BaselineStore(store, LINE).save([job_baseline(gpu="x" * 300_000)])
     assert notes[0].startswith(f"the baseline of {JOB} was not kept: no receipt can say this")
