@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from pipeline.cache.store import Store
+
     Task = Callable[[str, Mapping[str, Any], Path], dict[str, Any]]
 
 IMAGE = {"name": "image", "dtype": "float32", "shape": ["batch", 1, 8, 8]}
@@ -36,15 +38,18 @@ FACTS: dict[str, Any] = {
 """What `inspect-model` answers for a small classifier of images."""
 
 
-def workshop_with(child: Task, folder: Path, run: str = "a") -> Workshop:
-    """A workshop whose children are calls of ``child`` with task, request and private folder."""
+def workshop_with(child: Task, folder: Path, run: str = "a", *, store: Store | None = None) -> Workshop:
+    """A workshop whose children are calls of ``child`` with task, request and private folder.
+
+    Its cache is ``store``, or lies in ``folder``.
+    """
     shop_folder = folder
 
     def run_task(task: str, request: Mapping[str, Any], folder: Path, **_options: Any) -> dict[str, Any]:
         return child(task, request, folder)
 
     return Workshop(
-        cache=ContentCache(LocalStore(shop_folder / "cache")),
+        cache=ContentCache(store or LocalStore(shop_folder / "cache")),
         scratch=shop_folder / f"scratch-{run}",
         logs=shop_folder / "logs",
         slots=Slots(2, 1 << 40),
