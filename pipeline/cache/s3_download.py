@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SHORTEST_RANGE_BYTES = 8 << 20
 _LONGEST_RANGE_BYTES = 64 << 20
 _SHARES = 16
-_BUFFER_BYTES = 256 << 10
+_BUFFER_BYTES = 128 << 10
 _CONTENT_RANGE = re.compile(r"bytes \d+-\d+/(\d+)")
 _INVALID_RANGE = frozenset({"InvalidRange", "416"})
 _RETRY_DELAY_S = 0.2
