@@ -82,7 +82,7 @@ def main_inner(arguments: Sequence[str], environment: Mapping[str, str], log: Jo
 
         return run_calibration_diff(options)
     if command == "cache":
-        from pipeline.cache_command import run_cache_command
+        from pipeline.cache_commands.dispatch import run_cache_command
 
         return run_cache_command(settings, options)
     if command == "export":
@@ -156,11 +156,15 @@ def _parser() -> argparse.ArgumentParser:
     actions = cache.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=_Parser)
     for name, text, example in (
         ("list", "every entry: kind, what for, size, age", ""),
+        ("stats", "what it holds and saves, kind by kind, and what lies in it without use", ""),
+        ("explain", "what an entry was made from, or what changed between two", " 3f2a9c 81d04e"),
         ("verify", "read every entry and say which are damaged", ""),
         ("prune", "remove old, damaged or unreachable entries; a dry run unless --yes", " --older-than-days 30 --yes"),
     ):
         action = _command(actions, name, text, f"cache {name} --cache .trt-cache{example}")
         _add_cache_option(action)
+        if name == "explain":
+            action.add_argument("keys", nargs="+", metavar="KEY", help="a key, or its first digits, at least 6; or two")
         if name == "prune":
             action.add_argument("--older-than-days", type=float, metavar="N", help="remove entries unused for so long")
             action.add_argument("--keep-mib", type=float, metavar="N", help="then the oldest until so much is left")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from pipeline.cache.reading import ForeignFile, chunks, failures, folders, opened_regular, shards, verified_chunks
 from pipeline.cache.receipt import RECEIPT_LIMIT_BYTES, ReceiptDamaged
 from pipeline.cache.staging import Staging
-from pipeline.cache.store import BlobDamaged, BlobMissing, DestinationFailed, StoredStat
+from pipeline.cache.store import BlobDamaged, BlobMissing, DestinationFailed, StoredStat, Unfinished
 from pipeline.digest import Digest
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class LocalStore:
     """The store in ``folder``, which is made when something is first written. See ``Store`` for the methods."""
 
     far = False
+    use_lag_s = 0.0
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
@@ -142,6 +143,12 @@ class LocalStore:
         """See ``Store``."""
         for path, stored in shards(self._root / "blob" / "sha256", ""):
             yield Digest("sha256", path.name), stored
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """See ``Store``."""
+        with failures(f"cannot list {self._root}"):
+            for found in self._staging.unfinished():
+                yield Unfinished(found.st_size, found.st_mtime)
 
     def sweep(self, older_than_s: float) -> int:
         """See ``Store``."""

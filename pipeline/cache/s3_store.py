@@ -25,7 +25,7 @@ from pipeline.cache.s3_bucket import ATTEMPTS, AnsweredError
 from pipeline.cache.s3_download import Source, download, stream
 from pipeline.cache.s3_errors import CONFLICT, NOT_FOUND, PRECONDITION_FAILED, failed_from_botocore
 from pipeline.cache.s3_upload import Upload, abort_stale_uploads
-from pipeline.cache.store import BlobDamaged, DestinationFailed, StoredStat, StoreFailed
+from pipeline.cache.store import BlobDamaged, DestinationFailed, StoredStat, StoreFailed, Unfinished
 from pipeline.digest import Digest
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ class S3Store:
     """The store of ``scope`` (like ``trusted`` or ``pr/1234/7``) in ``bucket``. See ``Store`` for the methods.
 
     S3 keeps no time of use. So a receipt that is used, and a blob that is stored again, is copied onto itself when it
-    is older than ``renew_receipt_s`` or ``renew_blob_s``, which starts its age anew; no bytes are sent.
+    is older than ``renew_receipt_s`` or ``renew_blob_s``, which starts its age anew; no bytes are sent. ``use_lag_s``
+    is how much older than its last use a receipt may look by that.
     """
 
     far = True
@@ -63,14 +64,14 @@ class S3Store:
         bucket: S3Bucket,
         scope: str,
         *,
-        renew_receipt_s: float = 7 * 86400.0,
+        renew_receipt_s: float = 86400.0,
         renew_blob_s: float = 900.0,
         transfers: int = _TRANSFERS,
     ) -> None:
         self._bucket = bucket
         self.root = bucket.address.root(scope)
         self._name = f"s3://{bucket.address.bucket}/{self.root}".rstrip("/")
-        self._renew_receipt_s = renew_receipt_s
+        self.use_lag_s = renew_receipt_s
         self._renew_blob_s = renew_blob_s
         self._transfers = transfers
         self._pool = ThreadPoolExecutor(transfers, "s3-transfer")
@@ -145,7 +146,7 @@ class S3Store:
         name = self._receipt_name(kind, key)
         with self._lock:
             written_s, etag = self._written_s.get(name), self._etags.get(name)
-        if written_s is not None and abs(time.time() - written_s) >= self._renew_receipt_s:
+        if written_s is not None and abs(time.time() - written_s) >= self.use_lag_s:
             with contextlib.suppress(StoreFailed):
                 self._renew(name, if_match=etag)
 
@@ -214,6 +215,12 @@ class S3Store:
         """See ``Store``."""
         for match, stored in self._listed("blob/", "", _BLOB):
             yield Digest("sha256", match["hex"]), stored
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """See ``Store``. S3 does not say how long the parts of an upload are."""
+        for page in self._bucket.pages("ListMultipartUploads", Prefix=self.root):
+            for found in page.get("Uploads", ()):
+                yield Unfinished(None, found["Initiated"].timestamp())
 
     def sweep(self, older_than_s: float) -> int:
         """See ``Store``. S3 does not say how long the parts of a dead upload are, so the bytes are not known."""

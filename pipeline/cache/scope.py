@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.cache.expiry import Expiry
-    from pipeline.cache.store import Store, StoredStat, StoreError
+    from pipeline.cache.store import Store, StoredStat, StoreError, Unfinished
     from pipeline.digest import Digest
 
 _PATH = re.compile(r"trusted|local/[A-Za-z0-9._-]{1,64}|pr/[0-9]{1,20}/([0-9]{1,12}|ref-[0-9a-f]{12})")
@@ -93,6 +93,11 @@ class ScopedStore:
         """See ``Store``."""
         return any(store.far for store in self._readable)
 
+    @property
+    def use_lag_s(self) -> float:
+        """See ``Store``."""
+        return self._own.use_lag_s
+
     def get_receipt(self, kind: str, key: Digest) -> bytes | None:
         """See ``Store``. The first sound one that has not expired; where there is none, the first damage is told."""
         damage: ReceiptDamaged | None = None
@@ -158,6 +163,10 @@ class ScopedStore:
     def blobs(self) -> Iterator[tuple[Digest, StoredStat]]:
         """See ``Store``."""
         return self._own.blobs()
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """See ``Store``."""
+        return self._own.unfinished()
 
     def sweep(self, older_than_s: float) -> int:
         """See ``Store``."""

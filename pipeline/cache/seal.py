@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from pipeline.cache.store import Store, StoredStat
+    from pipeline.cache.store import Store, StoredStat, Unfinished
     from pipeline.digest import Digest
 
 _SHORTEST_SECRET = 32
@@ -95,6 +95,11 @@ class SealedStore:
         """See ``Store``."""
         return self._store.far
 
+    @property
+    def use_lag_s(self) -> float:
+        """See ``Store``."""
+        return self._store.use_lag_s
+
     def get_receipt(self, kind: str, key: Digest) -> bytes | None:
         """See ``Store``."""
         data = self._store.get_receipt(kind, key)
@@ -156,6 +161,10 @@ class SealedStore:
     def blobs(self) -> Iterator[tuple[Digest, StoredStat]]:
         """See ``Store``."""
         return self._store.blobs()
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """See ``Store``."""
+        return self._store.unfinished()
 
     def sweep(self, older_than_s: float) -> int:
         """See ``Store``."""

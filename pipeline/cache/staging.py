@@ -76,6 +76,13 @@ class Staging:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 path.unlink()
 
+    def unfinished(self) -> Iterator[os.stat_result]:
+        """What lies there: what is being written, what was left behind, what was moved out of the way."""
+        if is_folder(self._root) and is_folder(self._folder):
+            for entry in list(os.scandir(self._folder)):
+                with contextlib.suppress(FileNotFoundError):
+                    yield entry.stat(follow_symlinks=False)
+
     def sweep(self, older_than_s: float) -> int:
         """Remove what was left behind, if untouched for ``older_than_s``; returns the bytes of files removed."""
         if not is_folder(self._root) or not is_folder(self._folder):

@@ -72,6 +72,17 @@ class StoredStat:
     used_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """Something that is being written, or was when its process died.
+
+    ``size_bytes`` is ``None`` where the place does not say; ``since_s`` is seconds since the epoch.
+    """
+
+    size_bytes: int | None
+    since_s: float
+
+
 class Store(Protocol):
     """A place for blobs and receipts. Safe to use from many threads and many processes at once.
 
@@ -81,6 +92,10 @@ class Store(Protocol):
     @property
     def far(self) -> bool:
         """See the class."""
+
+    @property
+    def use_lag_s(self) -> float:
+        """By how much a receipt may have been used later than ``StoredStat.used_s`` says."""
 
     def get_receipt(self, kind: str, key: Digest) -> bytes | None:
         """The bytes of a receipt, cut off beyond ``RECEIPT_LIMIT_BYTES + 1``, or ``None`` where there is none.
@@ -141,6 +156,9 @@ class Store(Protocol):
 
     def blobs(self) -> Iterator[tuple[Digest, StoredStat]]:
         """Every blob, in no order, not known to be sound. Raises ``StoreFailed``."""
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """What is being written, and what dead processes left half-written. Raises ``StoreFailed``."""
 
     def sweep(self, older_than_s: float) -> int:
         """Remove what dead processes left behind, if untouched for ``older_than_s``; returns how many bytes.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline.cache.expiry import Expiry
-    from pipeline.cache.store import Store, StoredStat
+    from pipeline.cache.store import Store, StoredStat, Unfinished
     from pipeline.digest import Digest
 
 
@@ -35,6 +35,11 @@ class TieredStore:
         self._near = near_store
         self._far = far_store
         self._expiry = expiry
+
+    @property
+    def use_lag_s(self) -> float:
+        """See ``Store``."""
+        return self._far.use_lag_s
 
     def __str__(self) -> str:
         return f"{self._far} (kept in {self._near})"
@@ -110,6 +115,10 @@ class TieredStore:
     def blobs(self) -> Iterator[tuple[Digest, StoredStat]]:
         """See ``Store``."""
         return self._far.blobs()
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """See ``Store``."""
+        return self._far.unfinished()
 
     def sweep(self, older_than_s: float) -> int:
         """See ``Store``."""

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.publish.stream import ForgivingStream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def print_json_array(values: Iterable[Any]) -> int:
+    """Print one JSON array, each value as soon as it is there; returns how many there were."""
+    stream, count = ForgivingStream(sys.stdout), 0
+    for count, value in enumerate(values, start=1):
+        stream.write(("[" if count == 1 else ",") + "\n  " + json.dumps(value))
+    stream.write("\n]\n" if count else "[]\n")
+    return count
 
 
 def print_json(value: Any) -> None:

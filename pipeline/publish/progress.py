@@ -100,6 +100,19 @@ class Progress:
             if not self._tasks:
                 self._close_live()
 
+    def relabelled(self, task_id: str, label: str) -> None:
+        """A running task has come so far that it is called ``label`` now."""
+        with self._lock:
+            if task_id in self._tasks:
+                self._tasks[task_id].label = one_line(label, 120)
+
+    def forgotten(self, task_id: str) -> None:
+        """A task ended so soon that nobody need be told."""
+        with self._lock:
+            self._tasks.pop(task_id, None)
+            if not self._tasks:
+                self._close_live()
+
     def note(self, text: str) -> None:
         """One line at once."""
         with self._lock:

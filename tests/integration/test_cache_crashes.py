@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.cache.content import Commit, ContentCache, Hit, Miss
 from pipeline.cache.local import LocalStore
-from pipeline.cache.upkeep import prune, verify_entries
+from pipeline.cache.pruning import prune
+from tests.support.aged_entries import damaged_entries
 from tests.support.cache_processes import entry_key, outcome, start, write_files
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def test_a_process_killed_at_any_step_of_a_repair_leaves_a_store_that_can_be_rep
         content = ContentCache(LocalStore(cache))
         mended = content.commit(entry_key(), "subject", write_files(tmp_path / f"mend{step}", "new"), {})
         assert mended.outcome in (Commit.REPLACED, Commit.ADOPTED)
-        assert verify_entries(LocalStore(cache), now_s=time.time()).damaged == ()
+        assert damaged_entries(LocalStore(cache)) == []
 
 
 def _check_and_mend(cache: Path, scratch: Path) -> bool:
@@ -62,7 +63,7 @@ def _check_and_mend(cache: Path, scratch: Path) -> bool:
         assert isinstance(content.fetch(found, scratch / "out"), tuple)
     committed = content.commit(entry_key(), "subject", write_files(scratch / "in", "mend"), {})
     assert committed.outcome is (Commit.ADOPTED if isinstance(found, Hit) else Commit.STORED)
-    assert verify_entries(store, now_s=time.time()).damaged == ()
+    assert damaged_entries(store) == []
 
     for path in cache.rglob("*"):
         if path.is_file() and path.suffix != ".json":

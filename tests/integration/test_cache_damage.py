@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import pytest
 
 from pipeline.cache.content import ContentCache, Hit, Miss, Rejected
 from pipeline.cache.local import LocalStore
-from pipeline.cache.upkeep import verify_entries
+from tests.support.aged_entries import damaged_entries
 from tests.support.cache_processes import entry_key, outcome, start, write_files
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ def test_damage_to_any_file_leads_to_a_rebuild_and_is_mended_by_it(
         content = ContentCache(LocalStore(cache))
         for number in lost:
             content.commit(entry_key(number), "subject", _files(tmp_path, number, "second"), {})
-        assert verify_entries(LocalStore(cache), now_s=time.time()).damaged == ()
+        assert damaged_entries(LocalStore(cache)) == []
         assert all(isinstance(content.lookup(entry_key(number), "subject"), Hit) for number in range(_ENTRIES))
         shutil.rmtree(cache)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.cache.content import ContentCache, Hit
 from pipeline.cache.local import LocalStore
-from pipeline.cache.upkeep import verify_entries
+from tests.support.aged_entries import damaged_entries
 from tests.support.cache_processes import entry_key, outcome, start
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def test_of_sixteen_writers_in_two_processes_one_wins_and_all_use_its_files(tmp_
         expected = [f"{name} {winner} " * 2000 for name in ("engine.plan", "outcome.json")]
         assert all(result["fetched"] == expected for result in results)
         assert isinstance(ContentCache(LocalStore(cache)).lookup(entry_key(), "subject"), Hit)
-        assert verify_entries(LocalStore(cache), now_s=time.time()).damaged == ()
+        assert damaged_entries(LocalStore(cache)) == []
 
 
 def test_readers_writers_and_pruners_never_see_a_damaged_entry(tmp_path: Path) -> None:
@@ -46,5 +46,5 @@ def test_readers_writers_and_pruners_never_see_a_damaged_entry(tmp_path: Path) -
     assert [count["rejected"] for count in counts] == [0, 0, 0]
     assert [count["failed"] for count in counts] == [0, 0, 0]
     # A pruner without a grace period may take a file from under a commit; that is a miss, and never wrong bytes.
-    damaged = verify_entries(LocalStore(cache), now_s=time.time()).damaged
+    damaged = damaged_entries(LocalStore(cache))
     assert all(entry.damage.endswith("is gone") for entry in damaged)

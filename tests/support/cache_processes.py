@@ -19,8 +19,8 @@ from typing import Any
 
 from pipeline.cache.content import ContentCache, Hit, Rejected
 from pipeline.cache.local import LocalStore
+from pipeline.cache.pruning import prune
 from pipeline.cache.receipt import bytes_from_receipt
-from pipeline.cache.upkeep import prune
 from pipeline.keys import Key, key_from_ingredients
 
 _REPOSITORY = Path(__file__).parents[2]

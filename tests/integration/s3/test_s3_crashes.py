@@ -5,7 +5,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pipeline.cache.content import Commit, ContentCache, Hit, Miss
-from pipeline.cache.upkeep import verify_entries
+from pipeline.cache.verifying import verify_entries
 from tests.support.s3_processes import entry_key, outcome, start, write_files
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ def test_F13_of_two_hundred_processes_killed_while_they_store_none_leaves_anythi
     assert all(isinstance(each, Hit | Miss) for each in found)
     assert 0 < len(hits) < _DEATHS
     assert cache.trouble == ""
-    verified = verify_entries(place.store, now_s=time.time())
-    assert len(verified.entries) == len(hits)
-    assert verified.damaged == ()
+    verified = list(verify_entries(place.store, now_s=time.time()))
+    assert len(verified) == len(hits)
+    assert [entry for entry in verified if entry.damage] == []
     assert len(place.uploads()) > 0
 
     missed = next(number for number, each in enumerate(found) if isinstance(each, Miss))

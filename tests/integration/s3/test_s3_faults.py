@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.cache.content import Commit, ContentCache, Hit, Miss, Off, Rejected
+from pipeline.cache.pruning import prune
 from pipeline.cache.receipt import bytes_from_receipt
 from pipeline.cache.store import BlobDamaged, DestinationFailed, StoreFailed
-from pipeline.cache.upkeep import prune, verify_entries
+from pipeline.cache.verifying import verify_entries
 from pipeline.errors import CacheError
 from pipeline.keys import key_from_ingredients
 from tests.support.faulty_proxy import Fault, always, times
@@ -556,7 +557,7 @@ def test_upkeep_works_as_over_a_folder(place: S3Place, stored: Hit, files: dict[
     place.overwrite_blob(stored.receipt.blobs[0].digest, b"x" * len(PLAN))
 
     verified = verify_entries(place.store, now_s=time.time())
-    assert [entry.key for entry in verified.damaged] == [KEY.digest]
+    assert [entry.key for entry in verified if entry.damage] == [KEY.digest]
     dry = prune(place.store, now_s=time.time(), damaged=True, grace_s=0, dry_run=True)
     assert ContentCache(place.store).lookup(KEY, SUBJECT) == stored
     done = prune(place.store, now_s=time.time(), damaged=True, grace_s=0)

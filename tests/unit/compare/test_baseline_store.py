@@ -8,7 +8,7 @@ from pipeline.cache.local import LocalStore
 from pipeline.cache.receipt import bytes_from_receipt, receipt_from_bytes
 from pipeline.cache.seal import HmacSeal, SealedStore
 from pipeline.cache.store import StoreFailed
-from pipeline.cache.upkeep import verify_entries
+from pipeline.cache.verifying import verify_entries
 from pipeline.compare.baseline_store import KIND, BaselineStore, Line
 from tests.support.baselines import JOB, job_baseline, run_name
 
@@ -153,8 +153,8 @@ def test_T16_a_baseline_that_was_not_sealed_with_the_secret_is_not_believed(stor
 
 def test_upkeep_finds_nothing_wrong_with_a_baseline(store: LocalStore) -> None:
     BaselineStore(store, LINE).save([job_baseline()])
-    found = verify_entries(store, now_s=0.0)
-    assert ([entry.kind for entry in found.entries], found.damaged) == ([KIND], ())
+    (found,) = verify_entries(store, now_s=0.0)
+    assert (found.kind, found.damage) == (KIND, "")
 
 
 def test_the_list_of_a_lines_jobs_is_kept_and_replaced(store: LocalStore) -> None:

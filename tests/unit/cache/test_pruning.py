@@ -1,23 +1,26 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from pipeline.cache.content import ContentCache
+from pipeline.cache.entries import read_entries
 from pipeline.cache.local import LocalStore
-from pipeline.cache.upkeep import list_entries, prune, verify_entries
+from pipeline.cache.pruning import prune
+from pipeline.cache.receipt import Blob, bytes_from_receipt
 from pipeline.digest import digest_from_bytes
-from pipeline.keys import key_from_ingredients
+from tests.support.aged_entries import DAY_S, NOW_S, add_entry, damage_blob, damaged_entries
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from pipeline.cache.receipt import Receipt
+    from pipeline.digest import Digest
 
-NOW_S = 1_700_000_000.0
-DAY_S = 86400.0
+Item = TypeVar("Item")
 
 
 @pytest.fixture
@@ -28,51 +31,18 @@ def store(tmp_path: Path) -> LocalStore:
 @pytest.fixture
 def two(store: LocalStore, tmp_path: Path) -> tuple[Receipt, Receipt]:
     """An entry used ten days ago and one used two days ago; they share the blob ``shared``."""
-    return _entry(store, tmp_path, "old", 10), _entry(store, tmp_path, "new", 2)
-
-
-def _entry(store: LocalStore, tmp_path: Path, name: str, age_days: float) -> Receipt:
-    files = {}
-    for file, data in (("own", name * 1000), ("shared", "shared" * 1000)):
-        files[file] = tmp_path / f"{name}.{file}"
-        files[file].write_text(data)
-    key = key_from_ingredients("engine", {"name": name})
-    receipt = ContentCache(store).commit(key, name, files, {"duration_s": 1}).receipt
-    used_s = NOW_S - age_days * DAY_S
-    os.utime(store._receipt_path("engine", key.digest), (used_s, used_s))
-    for blob in receipt.blobs:
-        os.utime(store._blob_path(blob.digest), (used_s, used_s))
-    return receipt
+    return add_entry(store, tmp_path, "old", 10), add_entry(store, tmp_path, "new", 2)
 
 
 def _subjects(store: LocalStore) -> list[str]:
-    return [entry.receipt.subject if entry.receipt else "?" for entry in list_entries(store, now_s=NOW_S)]
+    return sorted(entry.subject or "?" for entry in read_entries(store, now_s=NOW_S))
 
 
-def _damage(store: LocalStore, receipt: Receipt) -> None:
-    path = store._blob_path(receipt.blobs[0].digest)
-    stat = path.stat()
-    path.chmod(0o644)
-    path.write_bytes(b"x" * receipt.blobs[0].size_bytes)
-    os.utime(path, (stat.st_mtime, stat.st_mtime))
-
-
-def test_an_absent_cache_is_empty_and_sound(store: LocalStore) -> None:
-    assert list_entries(store, now_s=NOW_S) == ()
-    assert verify_entries(store, now_s=NOW_S).entries == ()
+def test_an_absent_cache_has_nothing_to_prune(store: LocalStore) -> None:
     assert prune(store, now_s=NOW_S, keep_bytes=0).entries == ()
 
 
-def test_entries_are_listed_with_subject_size_and_age(store: LocalStore, two: tuple[Receipt, Receipt]) -> None:
-    new, old = list_entries(store, now_s=NOW_S)
-
-    assert (new.receipt, old.receipt) == (two[1], two[0])
-    assert old.age_s == pytest.approx(10 * DAY_S)
-    assert old.size_bytes == old.receipt_bytes + 9000
-    assert old.damage == ""
-
-
-def test_a_damaged_receipt_is_listed_with_its_damage(store: LocalStore, two: tuple[Receipt, Receipt]) -> None:
+def test_a_damaged_receipt_is_listed_with_itsdamage_blob(store: LocalStore, two: tuple[Receipt, Receipt]) -> None:
     path = store._receipt_path("engine", two[0].key.digest)
     path.chmod(0o644)
     path.write_bytes(b"damaged")
@@ -84,42 +54,13 @@ def test_a_damaged_receipt_is_listed_with_its_damage(store: LocalStore, two: tup
     ]
 
 
-def test_a_sound_cache_verifies(store: LocalStore, two: tuple[Receipt, Receipt]) -> None:
-    verified = verify_entries(store, now_s=NOW_S)
-
-    assert len(verified.entries) == 2
-    assert verified.damaged == ()
-    assert verified.orphans == ()
-
-
-def test_a_changed_blob_is_found_by_verifying(store: LocalStore, two: tuple[Receipt, Receipt]) -> None:
-    _damage(store, two[0])
-
-    (damaged,) = verify_entries(store, now_s=NOW_S).damaged
-
-    assert damaged.receipt == two[0]
-    assert damaged.damage.startswith("own: the bytes of blob")
-
-
-def test_a_missing_blob_that_is_shared_damages_every_entry(store: LocalStore, two: tuple[Receipt, Receipt]) -> None:
+def test_a_missing_blob_that_is_shared_damages_everyadd_entry(store: LocalStore, two: tuple[Receipt, Receipt]) -> None:
     store._blob_path(two[0].blobs[1].digest).unlink()
 
     assert [entry.damage[:8] for entry in verify_entries(store, now_s=NOW_S).damaged] == ["shared: ", "shared: "]
 
 
-def test_a_blob_that_no_receipt_names_is_an_orphan(
-    store: LocalStore, two: tuple[Receipt, Receipt], tmp_path: Path
-) -> None:
-    (tmp_path / "lonely").write_bytes(b"lonely")
-    store.put_blob(tmp_path / "lonely")
-
-    (orphan,) = verify_entries(store, now_s=NOW_S).orphans
-
-    assert orphan.digest == digest_from_bytes(b"lonely")
-    assert orphan.size_bytes == 6
-
-
-def test_pruning_without_limits_keeps_every_entry(store: LocalStore, two: tuple[Receipt, Receipt]) -> None:
+def test_pruning_without_limits_keeps_everyadd_entry(store: LocalStore, two: tuple[Receipt, Receipt]) -> None:
     pruned = prune(store, now_s=NOW_S)
 
     assert pruned.entries == ()
@@ -132,23 +73,23 @@ def test_pruning_by_age_removes_what_was_long_unused_and_keeps_shared_blobs(
 ) -> None:
     pruned = prune(store, now_s=NOW_S, older_than_s=5 * DAY_S)
 
-    assert [entry.receipt for entry in pruned.entries] == [two[0]]
+    assert [entry.key for entry in pruned.entries] == [two[0].key.digest]
     assert pruned.blobs == (two[0].blobs[0].digest,)
     assert pruned.freed_bytes == 3000 + pruned.entries[0].receipt_bytes
     assert _subjects(store) == ["new"]
-    assert verify_entries(store, now_s=NOW_S).damaged == ()
+    assert damaged_entries(store) == []
 
 
 def test_pruning_by_size_removes_the_longest_unused_first(store: LocalStore, two: tuple[Receipt, Receipt]) -> None:
     pruned = prune(store, now_s=NOW_S, keep_bytes=11_000)
 
-    assert [entry.receipt for entry in pruned.entries] == [two[0]]
+    assert [entry.key for entry in pruned.entries] == [two[0].key.digest]
     assert pruned.kept_bytes <= 11_000
     assert _subjects(store) == ["new"]
 
 
 def test_shared_blobs_count_once_towards_the_size(store: LocalStore, two: tuple[Receipt, Receipt]) -> None:
-    receipts = sum(entry.receipt_bytes for entry in list_entries(store, now_s=NOW_S))
+    receipts = sum(entry.receipt_bytes for entry in read_entries(store, now_s=NOW_S))
 
     assert prune(store, now_s=NOW_S, keep_bytes=12_000 + receipts).entries == ()
     assert len(prune(store, now_s=NOW_S, keep_bytes=12_000 + receipts - 1).entries) == 1
@@ -177,13 +118,13 @@ def test_a_dry_run_says_the_same_and_removes_nothing(store: LocalStore, two: tup
 
 
 def test_what_was_used_just_now_stays_and_is_counted(store: LocalStore, tmp_path: Path) -> None:
-    _entry(store, tmp_path, "young", 0.01)
+    add_entry(store, tmp_path, "young", 0.01)
 
     pruned = prune(store, now_s=NOW_S, keep_bytes=0)
 
     assert pruned.kept_young == 1
     assert _subjects(store) == ["young"]
-    assert verify_entries(store, now_s=NOW_S).damaged == ()
+    assert damaged_entries(store) == []
 
 
 def test_an_old_orphan_goes_and_a_young_one_may_belong_to_a_run(store: LocalStore, tmp_path: Path) -> None:
@@ -213,7 +154,7 @@ def test_orphans_stay_where_only_entries_are_to_go(
 
 
 def test_damaged_entries_go_when_asked_whatever_their_age(store: LocalStore, tmp_path: Path) -> None:
-    _damage(store, _entry(store, tmp_path, "young", 0.01))
+    damage_blob(store, add_entry(store, tmp_path, "young", 0.01))
 
     pruned = prune(store, now_s=NOW_S, damaged=True)
 
@@ -222,7 +163,7 @@ def test_damaged_entries_go_when_asked_whatever_their_age(store: LocalStore, tmp
 
 
 def test_an_entry_dated_far_in_the_future_is_not_immortal(store: LocalStore, tmp_path: Path) -> None:
-    _entry(store, tmp_path, "future", -100)
+    add_entry(store, tmp_path, "future", -100)
 
     assert len(prune(store, now_s=NOW_S, older_than_s=5 * DAY_S).entries) == 1
 
@@ -248,11 +189,79 @@ def test_a_commit_between_listing_and_removal_keeps_its_blobs(
     def delete_while_another_run_commits(self: LocalStore, kind: str, key: object) -> None:
         monkeypatch.setattr(LocalStore, "delete_receipt", delete)
         delete(self, kind, two[0].key.digest)
-        _entry(store, tmp_path, "old", 9)
+        add_entry(store, tmp_path, "old", 9)
 
     monkeypatch.setattr(LocalStore, "delete_receipt", delete_while_another_run_commits)
 
     prune(store, now_s=NOW_S, older_than_s=5 * DAY_S)
 
     assert _subjects(store) == ["new", "old"]
-    assert verify_entries(store, now_s=NOW_S).damaged == ()
+    assert damaged_entries(store) == []
+
+
+class Lagging(LocalStore):
+    """Notes a use only when a receipt is a day old, as a bucket does."""
+
+    use_lag_s = DAY_S
+
+
+def test_where_uses_are_noted_late_what_may_have_been_used_just_now_stays(tmp_path: Path) -> None:
+    store = Lagging(tmp_path / "cache")
+    add_entry(store, tmp_path, "today", 0.9)
+    add_entry(store, tmp_path, "before", 2)
+
+    pruned = prune(store, now_s=NOW_S, keep_bytes=0)
+
+    assert [entry.subject for entry in pruned.entries] == ["before"]
+    assert pruned.kept_young == 1
+
+
+def test_only_receipts_that_changed_are_read_again_before_blobs_go(
+    store: LocalStore, two: tuple[Receipt, Receipt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = []
+    get_receipt = LocalStore.get_receipt
+
+    def counted(self: LocalStore, kind: str, key: Digest) -> bytes | None:
+        reads.append(key)
+        return get_receipt(self, kind, key)
+
+    monkeypatch.setattr(LocalStore, "get_receipt", counted)
+
+    prune(store, now_s=NOW_S, older_than_s=5 * DAY_S)
+
+    assert sorted(reads) == sorted(receipt.key.digest for receipt in two)
+
+
+def test_a_receipt_that_was_replaced_meanwhile_is_read_again(
+    store: LocalStore, two: tuple[Receipt, Receipt], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its new blobs are old ones that nobody else names."""
+    (tmp_path / "again").write_text("again" * 100)
+    digest, size_bytes = store.put_blob(tmp_path / "again")
+    os.utime(store._blob_path(digest), (NOW_S - 9 * DAY_S,) * 2)
+    delete = LocalStore.delete_receipt
+
+    def delete_while_another_run_repairs(self: LocalStore, kind: str, key: Digest) -> None:
+        delete(self, kind, key)
+        repaired = replace(two[1], blobs=(Blob("own", digest, size_bytes),))
+        store.put_receipt(kind, two[1].key.digest, bytes_from_receipt(repaired), replace=True)
+
+    monkeypatch.setattr(LocalStore, "delete_receipt", delete_while_another_run_repairs)
+
+    pruned = prune(store, now_s=NOW_S, older_than_s=5 * DAY_S)
+
+    assert digest not in pruned.blobs
+    assert damaged_entries(store) == []
+
+
+def test_pruning_shows_how_far_it_has_come(store: LocalStore, two: tuple[Receipt, Receipt]) -> None:
+    labels = []
+
+    def watch(label: str, items: Iterable[Item], /) -> Iterator[Item]:
+        labels.append(label)
+        return iter(items)
+
+    prune(store, now_s=NOW_S, keep_bytes=0, watch=watch)
+
+    assert labels == ["reading receipts", "removing entries", "looking for new entries", "looking through blobs"]
