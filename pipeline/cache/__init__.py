@@ -2,5 +2,6 @@
 
 ``receipt`` is what an entry says about itself, ``store`` the protocol of a place that keeps bytes, ``local`` such a
 place in a folder (``staging`` writes it, ``reading`` reads it), ``content`` what the stages use (``neighbours`` says
-what changed), and ``upkeep`` what the ``cache`` command uses.
+what changed), and ``entries``, ``statistics``, ``explaining``,
+``verifying`` and ``pruning`` what the ``cache`` command uses.
 """

@@ -14,7 +14,7 @@ from pipeline.cache.s3_opening import opened_for_upkeep, place_from_text
 from pipeline.cache.scope import Scope
 from pipeline.cache.seal import HmacSeal, without_seal
 from pipeline.cache.store import StoreError
-from pipeline.cache.upkeep import verify_entries
+from pipeline.cache.verifying import verify_entries
 from tests.support.s3_places import BUCKET
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ class SoakCache:
 
     def damaged(self) -> set[str]:
         """Every entry that is not whole, or not sealed by the owner, as text."""
-        entries = verify_entries(self.opened(HmacSeal([SECRET.encode()])), now_s=time.time()).damaged
-        return {f"{entry.kind} {entry.key.hex}" for entry in entries}
+        entries = verify_entries(self.opened(HmacSeal([SECRET.encode()])), now_s=time.time())
+        return {f"{entry.kind} {entry.key.hex}" for entry in entries if entry.damage}
 
     def clear(self) -> None:
         """Remove everything that is in the way of a build."""

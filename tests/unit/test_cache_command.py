@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from pipeline import cache_command
 from pipeline.cache.content import ContentCache
 from pipeline.cache.local import LocalStore
 from pipeline.cache.store import StoreFailed
+from pipeline.cache_commands import dispatch
 from pipeline.cli import main
 from pipeline.keys import key_from_ingredients
 
@@ -72,7 +72,7 @@ def test_prune_is_a_dry_run_unless_told_otherwise(cache: Path, capsys: pytest.Ca
 
 def test_prune_spares_what_a_run_in_progress_may_need(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cache", "prune", "--older-than-days", "0", "--yes", "--cache", str(cache)], {}) == 0
-    assert "1 more were used within the last hour" in capsys.readouterr().out
+    assert "1 more were used within the last 1 h 0 min" in capsys.readouterr().out
     assert list((cache / "v1/receipt").rglob("*.json"))
 
 
@@ -113,7 +113,7 @@ def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.C
 def test_a_bucket_is_looked_after_from_a_machine_without_the_folder_in_front(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cache_command, "store_from_settings", lambda *_, **__: LocalStore(cache))
+    monkeypatch.setattr(dispatch, "store_from_settings", lambda *_, **__: LocalStore(cache))
     assert main(["cache", "list", "--cache", f"{tmp_path}/new,s3://bucket/prefix"], {}) == 0
     assert "1 entries" in capsys.readouterr().out
 
@@ -130,7 +130,7 @@ def test_a_cache_that_cannot_be_read_ends_with_9_and_how_to_mend_it(
         def receipts(self, kind: str | None = None) -> NoReturn:
             raise StoreFailed("it gives no answer", fix="set the clock")
 
-    monkeypatch.setattr(cache_command, "store_from_settings", lambda *_, **__: Failing(cache))
+    monkeypatch.setattr(dispatch, "store_from_settings", lambda *_, **__: Failing(cache))
     assert main(["cache", "list", "--cache", str(cache)], {}) == 9
     assert "it gives no answer; set the clock" in capsys.readouterr().err
 
@@ -143,3 +143,67 @@ def test_what_verify_found_can_be_read_by_a_program(cache: Path, capsys: pytest.
     told = json.loads(capsys.readouterr().out)
     assert [entry["subject"] for entry in told["damaged"]] == [None]
     assert len(told["orphans"]) == 1
+
+
+def commit(cache: Path, tmp_path: Path, **ingredients: str) -> str:
+    """One more engine, made from ``ingredients``; the first digits of its key."""
+    key = key_from_ingredients("engine", ingredients)
+    (tmp_path / "plan").write_bytes(json.dumps(ingredients).encode())
+    ContentCache(LocalStore(cache)).commit(key, "digits/sm_89/int8", {"engine.plan": tmp_path / "plan"}, {})
+    return key.digest.hex[:12]
+
+
+def test_stats_count_entries_bytes_and_the_seconds_saved(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cache", "stats", "--json", "--cache", str(cache)], {}) == 0
+    told = json.loads(capsys.readouterr().out)
+    (kind,) = told["kinds"]
+    assert (kind["kind"], kind["entries"], kind["made_in_s"]) == ("engine", 1, 2.0)
+
+
+def test_stats_can_be_read_by_a_person(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cache", "stats", "--cache", str(cache)], {}) == 0
+    assert "engine" in capsys.readouterr().out
+
+
+def test_explain_names_what_an_entry_was_made_from(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = commit(cache, tmp_path, model="m", level="3")
+    assert main(["cache", "explain", key, "--cache", str(cache)], {}) == 0
+    said = capsys.readouterr().out
+    assert "made from 2 ingredients" in said
+    assert "digits/sm_89/int8" in said
+
+
+def test_explain_of_two_keys_tells_what_differs(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = [commit(cache, tmp_path, model="m", level=level) for level in ("3", "5")]
+    assert main(["cache", "explain", *keys, "--cache", str(cache)], {}) == 0
+    said = capsys.readouterr().out
+    assert "1 of 2 ingredients differ" in said
+    assert "3 -> 5" in said
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        (["abc"], "is no key"),
+        (["000000"], "no key begins with 000000"),
+        (["000000", "000000", "000000"], "three keys cannot be compared"),
+    ],
+)
+def test_a_key_that_cannot_be_explained_is_a_wrong_call(
+    cache: Path, capsys: pytest.CaptureFixture[str], keys: list[str], told: str
+) -> None:
+    assert main(["cache", "explain", *keys, "--cache", str(cache)], {}) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_damaged_entry_cannot_be_explained(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = commit(cache, tmp_path, model="m2")
+    (receipt,) = (cache / "v1/receipt").rglob(f"{key}*.json")
+    receipt.chmod(0o644)
+    receipt.write_bytes(b"{}")
+    assert main(["cache", "explain", key, "--cache", str(cache)], {}) == 9
+    assert "cannot be explained" in capsys.readouterr().err

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.cache.content import Commit, ContentCache, Hit
 from pipeline.cache.lease import S3Leases
-from pipeline.cache.upkeep import prune
+from pipeline.cache.pruning import prune
 from pipeline.doctor.bucket import bucket_findings
 from pipeline.keys import key_from_ingredients
 from tests.support.ceph import DNS_NAME, KMS_KEY

@@ -16,11 +16,11 @@ from botocore.exceptions import ClientError
 
 from pipeline.cache.content import Commit, ContentCache, Hit, Miss, Off
 from pipeline.cache.lease import S3Leases
+from pipeline.cache.pruning import prune
 from pipeline.cache.s3_address import S3Address
 from pipeline.cache.s3_bucket import S3Bucket
 from pipeline.cache.s3_opening import CachePlace, opened_store
 from pipeline.cache.scope import Scope
-from pipeline.cache.upkeep import prune
 from pipeline.keys import key_from_ingredients
 from tests.support.ceph import ROLES
 

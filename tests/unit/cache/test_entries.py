@@ -97,7 +97,7 @@ def test_reading_ahead_takes_only_a_few_items_before_it_is_asked() -> None:
 
 
 def test_reading_ahead_ends_where_the_reader_stops() -> None:
-    begun = []
+    begun: list[int] = []
     results = read_ahead(begun.append, range(1000), threads=2)
     next(results)
 
@@ -112,12 +112,11 @@ def test_an_error_while_reading_ahead_is_raised_in_its_place() -> None:
             raise ValueError("two")
         return number
 
-    results, seen = read_ahead(read, range(10), threads=2), []
-    with pytest.raises(ValueError, match="two"):
-        for number in results:
-            seen.append(number)
+    results = read_ahead(read, range(10), threads=2)
 
-    assert seen == [0, 1]
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(ValueError, match="two"):
+        next(results)
 
 
 def test_unwatched_items_are_handed_on() -> None:

@@ -10,6 +10,7 @@ from pipeline.cache.entries import read_entries
 from pipeline.cache.local import LocalStore
 from pipeline.cache.pruning import prune
 from pipeline.cache.receipt import Blob, bytes_from_receipt
+from pipeline.cache.verifying import verify_entries
 from pipeline.digest import digest_from_bytes
 from tests.support.aged_entries import DAY_S, NOW_S, add_entry, damage_blob, damaged_entries
 
@@ -42,25 +43,25 @@ def test_an_absent_cache_has_nothing_to_prune(store: LocalStore) -> None:
     assert prune(store, now_s=NOW_S, keep_bytes=0).entries == ()
 
 
-def test_a_damaged_receipt_is_listed_with_itsdamage_blob(store: LocalStore, two: tuple[Receipt, Receipt]) -> None:
+def test_a_damaged_receipt_is_listed_with_its_damage(store: LocalStore, two: tuple[Receipt, Receipt]) -> None:
     path = store._receipt_path("engine", two[0].key.digest)
     path.chmod(0o644)
     path.write_bytes(b"damaged")
 
-    damaged = [entry for entry in list_entries(store, now_s=NOW_S) if entry.damage]
+    damaged = [entry for entry in read_entries(store, now_s=NOW_S) if entry.damage]
 
-    assert [(entry.key, entry.receipt, entry.damage) for entry in damaged] == [
-        (two[0].key.digest, None, "the receipt is damaged: it is malformed")
+    assert [(entry.key, entry.subject, entry.damage) for entry in damaged] == [
+        (two[0].key.digest, "", "the receipt is damaged: it is malformed")
     ]
 
 
-def test_a_missing_blob_that_is_shared_damages_everyadd_entry(store: LocalStore, two: tuple[Receipt, Receipt]) -> None:
+def test_a_missing_blob_that_is_shared_damages_every_entry(store: LocalStore, two: tuple[Receipt, Receipt]) -> None:
     store._blob_path(two[0].blobs[1].digest).unlink()
 
-    assert [entry.damage[:8] for entry in verify_entries(store, now_s=NOW_S).damaged] == ["shared: ", "shared: "]
+    assert [entry.damage[:8] for entry in verify_entries(store, now_s=NOW_S)] == ["shared: ", "shared: "]
 
 
-def test_pruning_without_limits_keeps_everyadd_entry(store: LocalStore, two: tuple[Receipt, Receipt]) -> None:
+def test_pruning_without_limits_keeps_every_entry(store: LocalStore, two: tuple[Receipt, Receipt]) -> None:
     pruned = prune(store, now_s=NOW_S)
 
     assert pruned.entries == ()
