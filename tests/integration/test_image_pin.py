@@ -25,7 +25,7 @@ def pin(folder: Path, image: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([folder / "scripts/image-pin", image], capture_output=True, text=True, check=False)
 
 
-def test_the_image_is_written_and_nothing_else_changes(checkout: Path) -> None:
+def test_T14_the_image_is_written_and_nothing_else_changes(checkout: Path) -> None:
     before = yaml.safe_load((checkout / "action.yml").read_text())
     assert pin(checkout, f"ghcr.io/team/action@{DIGEST}").returncode == 0
     after = yaml.safe_load((checkout / "action.yml").read_text())
@@ -37,7 +37,7 @@ def test_the_image_is_written_and_nothing_else_changes(checkout: Path) -> None:
 
 
 @pytest.mark.parametrize("image", ["ghcr.io/team/action:1.0", f"ghcr.io/team/action@{DIGEST[:-1]}", f"a|b@{DIGEST}"])
-def test_an_image_without_a_digest_is_refused(image: str, checkout: Path) -> None:
+def test_T14_an_image_without_a_digest_is_refused(image: str, checkout: Path) -> None:
     before = (checkout / "action.yml").read_bytes()
     assert pin(checkout, image).returncode == 2
     assert (checkout / "action.yml").read_bytes() == before

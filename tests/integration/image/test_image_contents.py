@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.support.container_image import ContainerImage
 
 
-def test_no_compiler_and_no_package_cache_is_left_behind(image: ContainerImage) -> None:
+def test_T14_no_compiler_and_no_package_cache_is_left_behind(image: ContainerImage) -> None:
     names = {"cc", "gcc", "g++", "c++", "clang", "make", "ld", "nvcc"}
     folders = [image.root / name for name in ("usr/bin", "usr/local/bin", "opt/trt-engines/venv/bin")]
     assert not {path.name for folder in folders for path in folder.iterdir()} & names
@@ -49,7 +49,7 @@ def test_the_program_is_compiled_so_that_nothing_is_written_at_its_start(image: 
 
 
 @pytest.mark.parametrize("uid", [0, 1001, 65534])
-def test_it_builds_engines_on_a_read_only_root_as_any_user(image: ContainerImage, tmp_path: Path, uid: int) -> None:
+def test_T15_it_builds_engines_on_a_read_only_root_as_any_user(image: ContainerImage, tmp_path: Path, uid: int) -> None:
     workspace = tmp_path / "workspace"
     shutil.copytree(ROOT / "examples/digits", workspace)
     for path in (workspace, *workspace.rglob("*")):

@@ -19,7 +19,7 @@ def workflow(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_every_action_is_pinned_by_commit_with_its_version_beside_it(path: Path) -> None:
+def test_T14_every_action_is_pinned_by_commit_with_its_version_beside_it(path: Path) -> None:
     for line in re.findall(r"uses: (.*)", path.read_text()):
         assert re.fullmatch(r"\S+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line) or line.startswith("./"), line
 
@@ -33,7 +33,7 @@ def test_every_job_ends_in_time(workflow: Any) -> None:
     assert all("timeout-minutes" in job or "uses" in job for job in workflow["jobs"].values())
 
 
-def test_no_checkout_keeps_its_token(workflow: Any) -> None:
+def test_T14_no_checkout_keeps_its_token(workflow: Any) -> None:
     steps = [step for job in workflow["jobs"].values() for step in job.get("steps", [])]
     checkouts = [step for step in steps if step.get("uses", "").startswith("actions/checkout@")]
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)

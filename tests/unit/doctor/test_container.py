@@ -59,7 +59,7 @@ def test_little_shared_memory_is_noted_where_there_is_a_gpu() -> None:
     ]
 
 
-def test_a_reachable_docker_socket_is_noted() -> None:
+def test_T15_a_reachable_docker_socket_is_noted() -> None:
     assert "as powerful as root" in told(replace(SOUND, docker_socket=True), gpus=1)[0]
 
 

@@ -132,7 +132,7 @@ def test_a_path_that_no_file_can_have_is_a_fault(tmp_path: Path) -> None:
     assert fault == "1:1: : cannot be read: File name too long"
 
 
-def test_an_alias_bomb_is_refused_at_once(tmp_path: Path) -> None:
+def test_T7_an_alias_bomb_is_refused_at_once(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x]"]
     lines += [f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 4000)]
     path = _document(tmp_path, "\n".join(lines)[:MAX_BYTES])
