@@ -41,7 +41,9 @@ def main(arguments: Sequence[str], environment: Mapping[str, str], log: JobLog |
             from pipeline.hosts.annotations import annotations_from_faults
 
             log.annotate(annotations_from_faults(error.faults))
-        _complain(f"error: {error}" if not hasattr(error, "faults") else str(error))
+        from pipeline.publish.complaint import complaint
+
+        _complain(complaint(error))
         return error.exit_code
     except KeyboardInterrupt:
         _complain("error: cancelled")

@@ -18,6 +18,7 @@ from pipeline.manifest.load import load_manifest
 from pipeline.operators import check_operators
 from pipeline.outcome import JobOutcome, run_exit_code
 from pipeline.plan import PlannedJob, State, jobs_from_manifest
+from pipeline.publish.complaint import complaint
 from pipeline.publish.github import outputs_from_report, write_outputs, write_step_summary
 from pipeline.publish.json_output import print_json
 from pipeline.publish.parts import REPORT_JSON
@@ -230,7 +231,7 @@ def _warned() -> Iterator[None]:
 
 
 def _warn(error: PipelineError) -> None:
-    print(f"warning: {error}", file=sys.stderr)
+    print(complaint(error, "warning"), file=sys.stderr)
 
 
 def _jobs_from_plan(plan: Plan) -> list[dict[str, Any]]:

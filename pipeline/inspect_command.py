@@ -13,6 +13,7 @@ from pipeline.errors import SettingsError
 from pipeline.inspection.changes import engine_changes
 from pipeline.inspection.layers import LAYERS_SUFFIX, layers_from_json, layers_to_json
 from pipeline.inspection.precision_shares import precision_shares
+from pipeline.publish.escape import one_line
 from pipeline.publish.json_output import print_json
 from pipeline.publish.layers import CHANGES_HEADER, TABLE_HEADER, change_rows, layer_rows, shares_text
 from pipeline.publish.record import json_from_record
@@ -130,5 +131,5 @@ def _layers_from_engine(path: Path, cancel: threading.Event, *, profile: bool, p
             gpu=gpus[0].uuid if gpus else None,
         )
         for warning in outcome["warnings"]:
-            print(f"warning: {warning}", file=sys.stderr)
+            print(one_line(f"warning: {warning}"), file=sys.stderr)
         return _layers_from_file(folder / outcome["layers"])

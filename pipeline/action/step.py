@@ -12,6 +12,7 @@ from pipeline.action.ownership import hand_over
 from pipeline.cli import command_options, main
 from pipeline.errors import SettingsError
 from pipeline.hosts.job_log import job_log_from_environment
+from pipeline.publish.complaint import complaint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,7 +48,7 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str], log: JobLog) 
             arguments = arguments_from_inputs(environment, input_options()) or ()
             environment = {**environment, **secrets_from_inputs(environment)}
         except SettingsError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(complaint(error), file=sys.stderr)
             return error.exit_code
     return main(arguments, environment, log)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from dataclasses import replace
@@ -16,7 +15,9 @@ from pipeline.errors import PublishError
 from pipeline.fan_out.matrix import batches_from_jobs, github_matrix, gitlab_pipeline
 from pipeline.fan_out.settled import settled_or_planned
 from pipeline.outcome import JobOutcome, run_exit_code
+from pipeline.publish.escape import one_line
 from pipeline.publish.github import write_outputs
+from pipeline.publish.json_output import json_text
 from pipeline.publish.progress import Progress
 from pipeline.run import open_context, survey_jobs, trusted_store_from_settings
 
@@ -71,11 +72,11 @@ def plan_matrix(settings: Settings, cancel: threading.Event, host: str) -> int:
         # A branch that changes limits alone builds nothing, and still must leave what it is judged by from now on.
         notes = keep_baselines(settings, trusted, report, manifest, jobs)
         deliver_report(settings.out, replace(report, notes=(*report.notes, *notes)), details)
-    matrix = json.dumps(HOSTS[host](batches))
+    matrix = json_text(HOSTS[host](batches))
     print(matrix)
     for batch in batches:
         for planned in batch.jobs:
-            print(f"{planned.job.id}: {planned.reason}", file=sys.stderr)
+            print(one_line(f"{planned.job.id}: {planned.reason}"), file=sys.stderr)
     print(f"{len(settled)} jobs settled from the cache, {len(found) - len(settled)} for runners", file=sys.stderr)
     if settings.step_outputs is not None:
         write_outputs(settings.step_outputs, {"matrix": matrix, "needed": str(bool(batches)).lower()})

@@ -3,6 +3,10 @@
 In Markdown all foreign text becomes code, a span or a fenced block. Inside code GitHub turns nothing into
 emphasis, links, images, mentions, issue references or HTML (GitHub Flavored Markdown, 6.1 "Code spans" and 4.5
 "Fenced code blocks"), so there is nothing to escape character by character, only a fence that the text cannot close.
+
+GitHub's runner obeys commands that a job prints, ``::command::`` behind any blanks of a line's start and
+``##[command]`` anywhere in it (``ActionCommand.cs`` of actions/runner). Any word of a text may begin a line where a
+table wraps, so both forms are taken apart wherever they stand.
 """
 
 from __future__ import annotations
@@ -26,6 +30,11 @@ _ESCAPE_SEQUENCE = re.compile(
 )
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Control, format (direction overrides, zero width), lone surrogates, line and paragraph separators."""
+_COMMAND = re.compile(
+    r"(#)(#\[)|(:)(:(?:add-mask|add-matcher|add-path|debug|echo|endgroup|error|group|internal-set-repo-path|notice"
+    r"|remove-matcher|save-state|set-env|set-output|stop-commands|warning)\b)",
+    re.IGNORECASE,
+)
 _BACKTICKS = re.compile("`+")
 _PLAIN = re.compile(r"[A-Za-z0-9 .,;:()/%+-]*")
 
@@ -33,7 +42,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9 .,;:()/%+-]*")
 def one_line(text: str, limit_chars: int = 300) -> str:
     """``text`` on one line of at most ``limit_chars``: no escape sequences, no invisible characters."""
     words = "".join(_printable(_ESCAPE_SEQUENCE.sub("", text[: limit_chars * 8]))).split()
-    line = " ".join(words)
+    line = _without_commands(" ".join(words))
     return line if len(line) <= limit_chars else line[: limit_chars - 1].rstrip() + ELLIPSIS
 
 
@@ -76,8 +85,12 @@ def html_code(text: str, limit_chars: int = 300) -> str:
 
 def _plain_line(text: str, limit_chars: int) -> str:
     expanded = _ESCAPE_SEQUENCE.sub("", text[: limit_chars * 8]).expandtabs(4)
-    line = "".join(_printable(expanded)).rstrip()
+    line = _without_commands("".join(_printable(expanded)).rstrip())
     return line if len(line) <= limit_chars else line[: limit_chars - 1] + ELLIPSIS
+
+
+def _without_commands(line: str) -> str:
+    return _COMMAND.sub(lambda found: " ".join(part for part in found.groups() if part), line)
 
 
 def _printable(text: str) -> Iterable[str]:

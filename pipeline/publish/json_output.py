@@ -23,4 +23,9 @@ def print_json_array(values: Iterable[Any]) -> int:
 
 def print_json(value: Any) -> None:
     """Print one JSON document. A reader that went away is no error: the exit code still tells how it ended."""
-    ForgivingStream(sys.stdout).write(json.dumps(value, indent=2) + "\n")
+    ForgivingStream(sys.stdout).write(json_text(value, indent=2) + "\n")
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """``value`` as JSON in which no string is a command to GitHub's runner, ``##[command]``; it reads the same."""
+    return json.dumps(value, indent=indent).replace("##[", r"##\u005b")

@@ -36,6 +36,7 @@ HOSTILE_TEXTS = (
     "\u202egnp.exe \u200bzero\u200dwidth\ufeff \u2066isolate",
     "lone \ud800 surrogate \udcff",
     "::error::workflow ::set-output name=x::y\n::stop-commands::t",
+    "##[set-output name=verdict]passed ###[error]x ##\x1b[0m[add-mask]a",
     "$x^2$ $$x$$ \\(x\\)",
     "[^1] [^1]: note",
     "[x]: https://example.com",

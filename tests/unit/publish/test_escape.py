@@ -106,3 +106,17 @@ def test_lines_keep_their_indentation() -> None:
 
 def test_long_text_is_cut_with_an_ellipsis() -> None:
     assert one_line("abcdef", 4) == "abc…"
+
+
+@pytest.mark.parametrize(
+    "text", ["::error::x", "a ::Set-Output name=b::c", "##[error]x", "###[group]", "#\x1b[0m#[error]x"]
+)
+def test_no_command_to_githubs_runner_is_left(text: str) -> None:
+    for line in (one_line(text), *plain_lines(text)):
+        assert "##[" not in line
+        assert "::error" not in line
+        assert "::Set" not in line
+
+
+def test_names_with_colons_stay_as_they_are() -> None:
+    assert one_line("nvinfer1::rt::cuda") == "nvinfer1::rt::cuda"
