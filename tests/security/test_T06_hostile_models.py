@@ -26,6 +26,7 @@ MODEL = """\
       - image: {{min: [1, 1, 8, 8], opt: [8, 1, 8, 8], max: [32, 1, 8, 8]}}
     targets: [{{compute_capability: "8.9", runtime: tensorrt-rtx}}]
     precisions: [fp32]
+    build: {{timeout_s: 15}}
 """
 SLOWEST_S = 60.0
 SEED = 20
@@ -108,7 +109,7 @@ def test_T06_a_hostile_model_is_refused(
     "spoil",
     [
         pytest.param(zoo.nested_subgraphs(20), id="subgraphs 20 deep"),
-        pytest.param(zoo.nested_subgraphs(200), id="subgraphs 200 deep"),
+        pytest.param(zoo.nested_subgraphs(30), id="subgraphs as deep as protobuf reads them"),
         pytest.param(zoo.long_chain, id="20,000 nodes in a row"),
         pytest.param(zoo.huge_constant_of_shape, id="a constant of 4 EiB"),
     ],
