@@ -93,7 +93,7 @@ def test_foreign_text_is_neutralised(stream: io.StringIO, clock: Clock) -> None:
     progress.started("t", "building \x1b[31mx\n::error::y")
     progress.finished("t", "done\r\n", 1.0)
     progress.note("a\x07\nb [red]c[/red]")
-    assert stream.getvalue() == "[1] building x ::error::y: done in 1.00 s\na\ufffd b [red]c[/red]\n"
+    assert stream.getvalue() == "[1] building x : :error::y: done in 1.00 s\na\ufffd b [red]c[/red]\n"
 
 
 def test_the_context_beats_by_itself_and_ends_its_thread(stream: io.StringIO, clock: Clock) -> None:
