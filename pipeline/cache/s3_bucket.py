@@ -202,7 +202,7 @@ def make_s3_client(address: S3Address, *, read_timeout_s: float = READ_TIMEOUT_S
 
 
 _ANSWERS = {
-    "GetObject": ("ContentLength", "ETag"),
+    "GetObject": ("ContentLength",),
     "HeadObject": ("ContentLength", "LastModified", "ETag"),
     "PutObject": ("ETag",),
     "CreateMultipartUpload": ("UploadId",),

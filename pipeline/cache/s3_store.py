@@ -291,8 +291,9 @@ class S3Store:
 
     def _note_etag(self, name: str, answer: dict[str, Any]) -> None:
         """Remember which version of a receipt was seen last, so that only that one is ever replaced."""
-        with self._lock:
-            self._etags[name] = bare_etag(answer)
+        if "ETag" in answer:
+            with self._lock:
+                self._etags[name] = bare_etag(answer)
 
     @contextlib.contextmanager
     def _noting_damage(self, digest: Digest) -> Iterator[None]:
