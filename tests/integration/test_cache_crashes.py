@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_process_killed_at_any_step_of_a_commit_leaves_a_valid_store(tmp_path: Path) -> None:
+def test_F13_a_process_killed_at_any_step_of_a_commit_leaves_a_valid_store(tmp_path: Path) -> None:
     steps = outcome(start("commit_and_die", tmp_path / "whole", tmp_path / "scratch", 10_000))["steps"]
     assert steps > 15
 
@@ -30,7 +30,7 @@ def test_a_process_killed_at_any_step_of_a_commit_leaves_a_valid_store(tmp_path:
     assert 0 < hits < steps
 
 
-def test_a_process_killed_at_any_step_of_a_repair_leaves_a_store_that_can_be_repaired(tmp_path: Path) -> None:
+def test_F13_a_process_killed_at_any_step_of_a_repair_leaves_a_store_that_can_be_repaired(tmp_path: Path) -> None:
     def damaged_cache(name: str) -> Path:
         store = LocalStore(tmp_path / name)
         receipt = ContentCache(store).commit(entry_key(), "subject", write_files(tmp_path / "in", "old"), {}).receipt

@@ -90,7 +90,7 @@ _DAMAGES: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("damage", _DAMAGES.values(), ids=_DAMAGES.keys())
-def test_damage_to_any_file_leads_to_a_rebuild_and_is_mended_by_it(
+def test_F6_F10_damage_to_any_file_leads_to_a_rebuild_and_is_mended_by_it(
     tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     sound = tmp_path / "sound"
@@ -114,7 +114,7 @@ def test_damage_to_any_file_leads_to_a_rebuild_and_is_mended_by_it(
         shutil.rmtree(cache)
 
 
-def test_a_cache_without_any_of_its_folders_is_empty(tmp_path: Path) -> None:
+def test_F10_a_cache_without_any_of_its_folders_is_empty(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     files = _files(tmp_path, 0, "first")
     ContentCache(LocalStore(cache)).commit(entry_key(), "subject", files, {})
@@ -129,7 +129,7 @@ def test_a_cache_without_any_of_its_folders_is_empty(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("limit_bytes", [0, 100, 35_000])
-def test_a_full_disk_costs_the_entry_and_leaves_nothing(tmp_path: Path, limit_bytes: int) -> None:
+def test_F14_a_full_disk_costs_the_entry_and_leaves_nothing(tmp_path: Path, limit_bytes: int) -> None:
     result = outcome(start("commit_with_little_space", tmp_path / "cache", tmp_path / "scratch", limit_bytes))
 
     assert result["outcome"] == "unstored"
@@ -146,7 +146,7 @@ def open_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def test_a_cache_that_may_only_be_read_gives_hits_and_takes_nothing(open_folder: Path, tmp_path: Path) -> None:
+def test_F8_a_cache_that_may_only_be_read_gives_hits_and_takes_nothing(open_folder: Path, tmp_path: Path) -> None:
     cache = open_folder / "cache"
     ContentCache(LocalStore(cache)).commit(entry_key(), "subject", _files(tmp_path, 0, "first"), {})
     folders = [path for path in (cache, *cache.rglob("*")) if path.is_dir()]

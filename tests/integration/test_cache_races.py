@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _THREADS = 8
 
 
-def test_of_sixteen_writers_in_two_processes_one_wins_and_all_use_its_files(tmp_path: Path) -> None:
+def test_F11_of_sixteen_writers_in_two_processes_one_wins_and_all_use_its_files(tmp_path: Path) -> None:
     for attempt in range(3):
         cache, go = tmp_path / f"cache{attempt}", tmp_path / f"go{attempt}"
         processes = [start("commit_at_once", cache, go, name, _THREADS) for name in ("a", "b")]
@@ -37,7 +37,7 @@ def test_of_sixteen_writers_in_two_processes_one_wins_and_all_use_its_files(tmp_
         assert damaged_entries(LocalStore(cache)) == []
 
 
-def test_readers_writers_and_pruners_never_see_a_damaged_entry(tmp_path: Path) -> None:
+def test_F11_readers_writers_and_pruners_never_see_a_damaged_entry(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     processes = [start("churn", cache, seed, 2.0) for seed in (0, 1000, 2000)]
     counts = [outcome(process) for process in processes]

@@ -116,7 +116,7 @@ def test_a_cached_file_with_a_fault_is_rejected_and_replaced(tmp_path: Path) -> 
     assert again.files["plan"].read_text() == "good plan"
 
 
-def test_nothing_is_kept_when_the_inputs_changed_during_the_work(tmp_path: Path) -> None:
+def test_F36_nothing_is_kept_when_the_inputs_changed_during_the_work(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="changed while"):
         workshop(tmp_path, Task()).obtain(replace(recipe(), unchanged=lambda: False))
     assert not workshop(tmp_path, Task(), "b").obtain(recipe()).cached

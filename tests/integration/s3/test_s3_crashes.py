@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _DEATHS = 200
 
 
-def test_F13_of_two_hundred_processes_killed_while_they_store_none_leaves_anything_broken(
+def test_F12_F13_of_two_hundred_processes_killed_while_they_store_none_leaves_anything_broken(
     place: S3Place, tmp_path: Path
 ) -> None:
     processes = [start("die_often", place.prefix, first, _DEATHS // 2) for first in (0, _DEATHS // 2)]

@@ -118,7 +118,7 @@ def test_the_statement_is_kept_in_the_cache_beside_the_engine(tmp_path: Path) ->
     assert kept[PROVENANCE_FILE] == digest_from_file(built.files[PROVENANCE_FILE])
 
 
-def test_calibration_data_that_changes_during_the_build_is_refused(tmp_path: Path) -> None:
+def test_F36_calibration_data_that_changes_during_the_build_is_refused(tmp_path: Path) -> None:
     def change() -> None:
         (tmp_path / "calibration/b.npy").write_bytes(b"x")
 
