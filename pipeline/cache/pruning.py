@@ -1,8 +1,9 @@
 """Removing what is old, too much, damaged or of no use, under the feet of any number of runs.
 
 Receipts go before blobs, so no entry is ever seen half-removed. What a run in progress has found or stored stays: a
-receipt that was used lately, a blob that was written lately, and every blob that a receipt names which is there when
-the last receipt has gone. What goes all the same is a miss to whoever asks for it, and is made again.
+receipt that was used lately, even while the rest was being read; a blob that was written lately; and every blob that a
+receipt names which is there when the last receipt has gone. What goes all the same is a miss to whoever asks for it,
+and is made again.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Pruned:
     """What was removed, or would be in a dry run.
 
     ``freed_bytes`` counts receipts, blobs and temporaries; ``kept_bytes`` is what entries still hold. ``kept_young``
-    counts the entries that would have gone but may be in use.
+    counts the entries that would have gone but may be in use, or were used or replaced while the rest was read.
     """
 
     entries: tuple[Entry, ...]
@@ -68,6 +69,9 @@ def prune(
     wanted = _superfluous([entry for entry in entries if not (damaged and entry.damage)], older_than_s, keep_bytes)
     spared_s = grace_s + store.use_lag_s if grace_s else 0.0
     removed = unfit + [entry for entry in wanted if entry.age_s >= spared_s]
+    if removed and not dry_run:
+        # To read everything may take hours; what a run has used or replaced meanwhile is its own.
+        removed = _unchanged(store, removed, now_s, watch)
     if dry_run:
         names = {(entry.kind, entry.key) for entry in removed}
         kept: Iterable[Entry] = (entry for entry in entries if (entry.kind, entry.key) not in names)
@@ -107,6 +111,16 @@ def _read(store: Store, now_s: float, damaged: bool, watch: Watch) -> Iterator[E
     if not damaged:
         return watch("reading receipts", entries)
     return watch("reading entries", verify_entries(store, now_s=now_s, entries=entries))
+
+
+def _unchanged(store: Store, entries: list[Entry], now_s: float, watch: Watch) -> list[Entry]:
+    """Those of ``entries`` whose receipts are still as they were read: of that length, and not used since."""
+    there = {}
+    wanted = {(entry.kind, entry.key) for entry in entries}
+    for kind, key, stored in watch("looking for entries in use", store.receipts()):
+        if (kind, key) in wanted:
+            there[kind, key] = (stored.size_bytes, age_s(stored.used_s, now_s))
+    return [entry for entry in entries if there.get((entry.kind, entry.key)) == (entry.receipt_bytes, entry.age_s)]
 
 
 def _there_now(store: Store, before: list[Entry], now_s: float, settled_s: float) -> Iterator[Entry]:

@@ -265,4 +265,43 @@ def test_pruning_shows_how_far_it_has_come(store: LocalStore, two: tuple[Receipt
 
     prune(store, now_s=NOW_S, keep_bytes=0, watch=watch)
 
-    assert labels == ["reading receipts", "removing entries", "looking for new entries", "looking through blobs"]
+    assert labels == [
+        "reading receipts",
+        "looking for entries in use",
+        "removing entries",
+        "looking for new entries",
+        "looking through blobs",
+    ]
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_an_entry_that_is_used_while_the_rest_is_read_stays(
+    store: LocalStore, two: tuple[Receipt, Receipt], *, damaged: bool
+) -> None:
+    def use_at_the_end(label: str, items: Iterable[Item], /) -> Iterator[Item]:
+        yield from items
+        if label.startswith("reading"):
+            os.utime(store._receipt_path("engine", two[0].key.digest), (NOW_S + 60, NOW_S + 60))
+
+    pruned = prune(store, now_s=NOW_S, keep_bytes=0, damaged=damaged, watch=use_at_the_end)
+
+    assert [entry.subject for entry in pruned.entries] == ["new"]
+    assert pruned.kept_young == 1
+    assert _subjects(store) == ["old"]
+    assert damaged_entries(store) == []
+
+
+def test_a_damaged_entry_that_is_replaced_while_the_rest_is_read_stays(
+    store: LocalStore, two: tuple[Receipt, Receipt], tmp_path: Path
+) -> None:
+    damage_blob(store, two[0])
+
+    def repair_at_the_end(label: str, items: Iterable[Item], /) -> Iterator[Item]:
+        yield from items
+        if label.startswith("reading"):
+            add_entry(store, tmp_path, "old", 0)
+
+    pruned = prune(store, now_s=NOW_S, damaged=True, watch=repair_at_the_end)
+
+    assert pruned.entries == ()
+    assert _subjects(store) == ["new", "old"]
