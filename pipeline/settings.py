@@ -142,7 +142,16 @@ def publishing_from_mapping(environment: Mapping[str, str], *, required: bool) -
 
 
 def _scope_from(environment: Mapping[str, str]) -> str:
-    """The scope of this run: by GitHub's event on a runner of GitHub Actions, else the user's own."""
+    """The scope of this run: by GitHub's event or GitLab's pipeline on their runners, else the user's own."""
+    if environment.get("GITLAB_CI") == "true":
+        from pipeline.cache.scope import scope_from_pipeline
+
+        return scope_from_pipeline(
+            project_id=environment.get("CI_PROJECT_ID", ""),
+            merge_request=environment.get("CI_MERGE_REQUEST_IID", ""),
+            ref=environment.get("CI_COMMIT_REF_NAME", ""),
+            protected=environment.get("CI_COMMIT_REF_PROTECTED") == "true",
+        ).path
     if environment.get("GITHUB_ACTIONS") != "true":
         user = re.sub(r"[^A-Za-z0-9._-]", "-", environment.get("USER") or "user")[:64]
         return f"local/{user}"

@@ -69,6 +69,20 @@ def scope_from_event(event: str, *, repository_id: str, number: str, ref: str, p
         )
     if event.startswith("pull_request") or ref.startswith("refs/pull/"):
         return Scope(f"pr/{repository_id}/{number or ref.split('/')[2]}")
+    return _scope_of_branch(repository_id, ref, protected=protected)
+
+
+def scope_from_pipeline(*, project_id: str, merge_request: str, ref: str, protected: bool) -> Scope:
+    """The scope of a job of GitLab CI, by its predefined variables.
+
+    ``merge_request`` is its number in the project, empty for other pipelines; ``ref`` the name of the branch or tag.
+    """
+    if merge_request:
+        return Scope(f"pr/{project_id}/{merge_request}")
+    return _scope_of_branch(project_id, ref, protected=protected)
+
+
+def _scope_of_branch(repository_id: str, ref: str, *, protected: bool) -> Scope:
     if protected:
         return Scope("trusted")
     return Scope(f"pr/{repository_id}/ref-{digest_from_bytes(ref.encode()).hex[:12]}")

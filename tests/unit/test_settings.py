@@ -40,6 +40,8 @@ def test_a_number_of_workers_that_makes_no_sense_is_refused(text: str) -> None:
         ({"USER": "ada"}, "local/ada"),
         ({"GITHUB_EVENT_NAME": "push", "GITHUB_REF": "refs/heads/main", "GITHUB_REF_PROTECTED": "true"}, "trusted"),
         ({"GITHUB_EVENT_NAME": "pull_request", "GITHUB_REF": "refs/pull/7/merge"}, "pr/42/7"),
+        ({"GITLAB_CI": "true", "CI_PROJECT_ID": "42", "CI_MERGE_REQUEST_IID": "7"}, "pr/42/7"),
+        ({"GITLAB_CI": "true", "CI_PROJECT_ID": "42", "CI_COMMIT_REF_PROTECTED": "true"}, "trusted"),
     ],
 )
 def test_the_scope_of_a_shared_cache_follows_the_event(environment: dict[str, str], scope: str) -> None:

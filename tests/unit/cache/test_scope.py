@@ -7,7 +7,7 @@ import pytest
 from pipeline.cache.content import Commit, ContentCache, Hit, Miss, Rejected
 from pipeline.cache.expiry import DAY_S, Expiry
 from pipeline.cache.local import LocalStore
-from pipeline.cache.scope import Scope, ScopedStore, scope_from_event
+from pipeline.cache.scope import Scope, ScopedStore, scope_from_event, scope_from_pipeline
 from pipeline.cache.store import BlobDamaged, BlobMissing
 from pipeline.digest import Digest
 from pipeline.errors import SettingsError
@@ -76,6 +76,15 @@ def test_a_branch_that_is_not_protected_has_a_scope_of_its_own() -> None:
 
     assert one.path.startswith("pr/12/ref-")
     assert one != other
+
+
+@pytest.mark.parametrize(
+    ("merge_request", "protected", "path"),
+    [("", True, "trusted"), ("7", False, "pr/12/7"), ("7", True, "pr/12/7"), ("", False, "pr/12/ref-23d611a6f6f8")],
+)
+def test_gitlabs_pipeline_decides_the_scope(merge_request: str, protected: bool, path: str) -> None:
+    scope = scope_from_pipeline(project_id="12", merge_request=merge_request, ref="topic", protected=protected)
+    assert scope == Scope(path)
 
 
 def test_T12_a_pull_request_with_the_rights_of_its_base_is_refused() -> None:
