@@ -11,7 +11,7 @@ from pipeline.action.inputs import arguments_from_inputs, secrets_from_inputs
 from pipeline.action.ownership import hand_over
 from pipeline.cli import command_options, main
 from pipeline.errors import SettingsError
-from pipeline.hosts.job_log import job_log_from_environment
+from pipeline.hosts.job_log import job_log_from_environment, secrets_from_environment
 from pipeline.publish.complaint import complaint
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def run_step(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     In the image (``TRT_ENGINE_HAND_OVER``), what root wrote in the workspace is handed to its owner, whatever the end.
     """
     log = job_log_from_environment(environment)
+    log.mask(secrets_from_environment(environment))
     with log.guarded():
         try:
             return _run(arguments, environment, log)

@@ -19,10 +19,16 @@ from typing import TYPE_CHECKING
 from pipeline.publish.escape import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 ERRORS = 10
 """How many errors GitHub shows for one step."""
+_SECRETS = (
+    "GITHUB_TOKEN", "INPUT_GITHUB-TOKEN", "GITLAB_TOKEN", "TRT_ENGINE_CACHE_SECRET", "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+)  # fmt: skip
+_SHORTEST_SECRET = 4
+"""Stars for a shorter word would hide half of the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +44,9 @@ class Annotation:
 
 class JobLog:
     """The log of any place that knows neither sections nor annotations: a terminal, a file."""
+
+    def mask(self, words: Iterable[str]) -> None:
+        """Let the runner show stars wherever one of these secrets is printed, whoever prints it."""
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
@@ -59,6 +68,13 @@ class GitHubLog(JobLog):
     def __init__(self, word: str | None = None) -> None:
         self._word = word or f"stop-{secrets.token_hex(16)}"
         self._guarded = False
+
+    def mask(self, words: Iterable[str]) -> None:
+        """See ``JobLog``. The runner masks line by line, and what it is told to mask it does not show."""
+        lines = sorted({line.strip() for word in words for line in word.splitlines()})
+        commands = [f"::add-mask::{_escaped(line)}" for line in lines if len(line) >= _SHORTEST_SECRET]
+        if commands:
+            self._command(*commands)
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
@@ -119,6 +135,11 @@ def job_log_from_environment(environment: Mapping[str, str]) -> JobLog:
     return GitLabLog() if environment.get("GITLAB_CI") == "true" else JobLog()
 
 
+def secrets_from_environment(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The values of the variables that hold a secret."""
+    return tuple(environment[name] for name in _SECRETS if environment.get(name))
+
+
 def _write(*lines: str) -> None:
     """What was printed before stays before."""
     with contextlib.suppress(OSError, ValueError):
@@ -128,7 +149,11 @@ def _write(*lines: str) -> None:
 
 def _data(text: str) -> str:
     """Text of a command: the three characters that end or escape it are written as numbers."""
-    return one_line(text, 2000).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return _escaped(one_line(text, 2000))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:

@@ -4,7 +4,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.hosts.job_log import Annotation, GitHubLog, GitLabLog, JobLog, job_log_from_environment
+from pipeline.hosts.job_log import (
+    Annotation,
+    GitHubLog,
+    GitLabLog,
+    JobLog,
+    job_log_from_environment,
+    secrets_from_environment,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,3 +87,19 @@ def test_elsewhere_nothing_is_added(capsys: pytest.CaptureFixture[str]) -> None:
     with log.guarded(), log.section("Plan"):
         log.annotate(errors(3))
     assert capsys.readouterr().err == ""
+
+
+def test_githubs_runner_is_told_what_to_hide_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
+    GitHubLog().mask(["a%b-secret", "two\nlines of it", "abc", ""])
+    assert capsys.readouterr().err == "::add-mask::a%25b-secret\n::add-mask::lines of it\n"
+
+
+def test_other_logs_are_told_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    for log in (JobLog(), GitLabLog()):
+        log.mask(["secret"])
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_secrets_are_those_of_the_hosts_the_cache_and_aws() -> None:
+    environment = {"GITHUB_TOKEN": "a", "AWS_SESSION_TOKEN": "b", "TRT_ENGINE_CACHE_SECRET": "c", "PATH": "/bin"}
+    assert sorted(secrets_from_environment(environment)) == ["a", "b", "c"]
