@@ -16,6 +16,7 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.cache.s3_body import arrived
 from pipeline.cache.s3_bucket import ATTEMPTS, AnsweredError, Deadline
 from pipeline.cache.s3_errors import NOT_FOUND, PRECONDITION_FAILED, failed_from_botocore
 from pipeline.cache.store import BlobDamaged, BlobMissing, DestinationFailed
@@ -170,11 +171,10 @@ def _chunks(source: Source, deadline: Deadline, answer: dict[str, Any], start: i
         body = answer["Body"]
         try:
             while start < end:
-                chunk = body.read(min(_BUFFER_BYTES, end - start))
+                chunk = arrived(body, min(_BUFFER_BYTES, end - start), deadline)
                 if not chunk:
                     raise ConnectionResetError("the body ended early")
                 source.bucket.check_cancelled()
-                deadline.check()
                 start += len(chunk)
                 yield chunk
         except (BotoCoreError, OSError) as error:

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.cache.lease import bare_etag, remove_stale_leases
 from pipeline.cache.receipt import RECEIPT_LIMIT_BYTES
-from pipeline.cache.s3_bucket import ATTEMPTS, AnsweredError
+from pipeline.cache.s3_body import whole
+from pipeline.cache.s3_bucket import ATTEMPTS, AnsweredError, Deadline
 from pipeline.cache.s3_download import Source, download, stream
 from pipeline.cache.s3_errors import CONFLICT, NOT_FOUND, PRECONDITION_FAILED, failed_from_botocore
 from pipeline.cache.s3_upload import Upload, abort_stale_uploads
@@ -92,6 +93,7 @@ class S3Store:
         from botocore.exceptions import BotoCoreError
 
         name = self._receipt_name(kind, key)
+        deadline = Deadline(RECEIPT_LIMIT_BYTES)
         for attempt in range(ATTEMPTS):
             try:
                 answer = self._bucket.call("GetObject", seen=NOT_FOUND, Key=name)
@@ -99,7 +101,7 @@ class S3Store:
                 return None
             try:
                 with contextlib.closing(answer["Body"]) as body:
-                    data: bytes = body.read(RECEIPT_LIMIT_BYTES + 1)
+                    data = whole(body, RECEIPT_LIMIT_BYTES + 1, deadline)
                     expected_bytes = min(int(answer["ContentLength"]), RECEIPT_LIMIT_BYTES + 1)
                     if len(data) < expected_bytes:
                         raise ConnectionResetError("the body ended early")

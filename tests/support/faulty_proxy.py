@@ -39,7 +39,8 @@ class Fault:
     With ``status``, the server is not asked and that status and S3 error ``code`` is the answer. ``delay_s`` waits
     first. ``before`` runs first, to change the world. The rest is done to the server's answer: ``lose`` closes the
     connection instead of answering, ``cut_after`` sends so many bytes of the body and closes, ``flip_at`` flips a bit
-    of that byte of the body, ``shorten`` takes bytes off the body and its length.
+    of that byte of the body, ``shorten`` takes bytes off the body and its length, ``trickle_s`` waits so long after
+    every byte of it.
     """
 
     status: int | None = None
@@ -51,6 +52,7 @@ class Fault:
     cut_after: int | None = None
     flip_at: int | None = None
     shorten: int = 0
+    trickle_s: float = 0.0
 
 
 Script = Callable[[Request], Fault | None]
@@ -137,8 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
         fault = proxy.script(request) or Fault()
         if fault.before is not None:
             fault.before()
-        if fault.delay_s:
-            proxy.released.wait(fault.delay_s)
+        proxy.released.wait(fault.delay_s)
         if fault.status is not None:
             self._answer_error(fault)
             return
@@ -159,7 +160,18 @@ class _Handler(BaseHTTPRequestHandler):
             answer = bytes([*answer[: fault.flip_at], answer[fault.flip_at] ^ 1]) + answer[fault.flip_at + 1 :]
         if fault.cut_after is not None and fault.cut_after < len(answer):
             answer, self.close_connection = answer[: fault.cut_after], True
-        self.wfile.write(answer)
+        if fault.trickle_s:
+            self._trickle(answer, fault.trickle_s)
+        else:
+            self.wfile.write(answer)
+
+    def _trickle(self, answer: bytes, pause_s: float) -> None:
+        with contextlib.suppress(ConnectionError):
+            for position in range(len(answer)):
+                self.wfile.write(answer[position : position + 1])
+                self.wfile.flush()
+                if self.server.proxy.released.wait(pause_s):
+                    return
 
     def _asked(self, upstream: str, request: Request, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         connection = http.client.HTTPConnection(upstream, timeout=60)

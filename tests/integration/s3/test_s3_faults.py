@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import resource
 import shutil
+import socket
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from pipeline.cache.content import Commit, ContentCache, Hit, Miss, Off, Rejected
 from pipeline.cache.pruning import prune
 from pipeline.cache.receipt import bytes_from_receipt
-from pipeline.cache.store import BlobDamaged, DestinationFailed, StoreFailed
+from pipeline.cache.s3_bucket import Deadline
+from pipeline.cache.store import BlobDamaged, StoreFailed
 from pipeline.cache.verifying import verify_entries
 from pipeline.errors import CacheError
 from pipeline.keys import key_from_ingredients
@@ -100,6 +104,26 @@ def test_F3_a_closed_port_costs_little_and_is_not_tried_for_each_job(place: S3Pl
     assert "there is no connection to it" in cache.trouble
 
 
+def test_F3_a_name_that_does_not_resolve_is_told_as_no_connection(
+    place: S3Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(host: str, *_details: object, **_more: object) -> NoReturn:
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    asked: list[str] = []
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with S3Place("http://s3.invalid", prefix=place.prefix) as nowhere:
+        cache = ContentCache(nowhere.store)
+
+        found = [cache.lookup(KEY, SUBJECT) for _ in range(50)]
+
+    assert [type(each) for each in found] == [Miss] * 3 + [Off] * 47
+    assert "there is no connection to it" in cache.trouble
+    assert set(asked) == {"s3.invalid"} or set(asked) == {"engine-cache.s3.invalid"}
+    assert len(asked) == 9
+
+
 def test_F4_a_server_that_hangs_is_given_up_in_time(proxy: FaultyProxy, place: S3Place) -> None:
     proxy.script = always(Fault(delay_s=30))
     with S3Place(proxy.endpoint_url, prefix=place.prefix, read_timeout_s=0.5) as hanging:
@@ -111,6 +135,22 @@ def test_F4_a_server_that_hangs_is_given_up_in_time(proxy: FaultyProxy, place: S
     assert found == Miss("the cache failed: it did not answer GetObject in time")
     assert took_s < 6
     assert proxy.count("GET") == 3
+
+
+@pytest.mark.parametrize("what", ["/receipt/", "/blob/"])
+def test_F4_a_server_that_trickles_is_given_up_in_time(
+    faulty: S3Place, proxy: FaultyProxy, stored: Hit, out: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(Deadline, "_GRACE_S", 1.0)
+    monkeypatch.setattr(Deadline, "_SLOWEST_BYTES_PER_S", 1 << 30)
+    proxy.script = always(Fault(trickle_s=0.05), "GET", what)
+    cache, started_s = ContentCache(faulty.store), time.monotonic()
+
+    found = cache.lookup(KEY, SUBJECT) if what == "/receipt/" else cache.fetch(stored, out)
+
+    assert isinstance(found, Miss)
+    assert time.monotonic() - started_s < 10
+    assert _left(out) == []
 
 
 def test_F4_time_lost_in_vain_is_bounded_whatever_the_number_of_failures(proxy: FaultyProxy, place: S3Place) -> None:
@@ -379,11 +419,19 @@ def test_F12_what_a_dead_upload_left_is_swept_by_age(place: S3Place) -> None:
     assert place.uploads() == []
 
 
-def test_F14_a_full_disk_costs_the_fetch_and_leaves_nothing(place: S3Place, stored: Hit) -> None:
-    shared = Path("/dev/full")
-    assert shared.exists()
-    with pytest.raises(DestinationFailed):
-        place.store.fetch_blob(stored.receipt.blobs[0].digest, len(PLAN), shared / "copy")
+def test_F14_a_disk_that_takes_no_more_costs_the_fetch_and_leaves_nothing(
+    place: S3Place, stored: Hit, out: Path
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    try:
+        fetched = ContentCache(place.store).fetch(stored, out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert isinstance(fetched, Miss)
+    assert "File too large" in fetched.reason
+    assert _left(out) == []
 
 
 def test_F14_no_space_while_a_blob_arrives_costs_the_fetch_and_leaves_nothing(
@@ -439,6 +487,20 @@ def test_F37_a_wrong_clock_closes_the_cache_and_is_named(faulty: S3Place, proxy:
     cache.lookup(KEY, SUBJECT)
 
     assert cache.trouble.startswith("the cache is left alone: the clock of this machine is wrong")
+
+
+def test_F37_a_clock_that_jumps_makes_no_deadline_pass(
+    faulty: S3Place, proxy: FaultyProxy, stored: Hit, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the clock that is set: what S3 is told in signatures comes from elsewhere."""
+    jumps = itertools.cycle((0.0, 1e6, -1e6))
+    monkeypatch.setattr(time, "time", lambda: 1_700_000_000.0 + next(jumps))
+    proxy.script = times(2, SLOW_DOWN)
+    cache = ContentCache(faulty.store)
+
+    assert cache.lookup(KEY, SUBJECT) == stored
+    assert isinstance(cache.fetch(stored, out), tuple)
+    assert cache.trouble == ""
 
 
 def test_F40_a_commit_that_is_done_again_changes_nothing(place: S3Place, stored: Hit, files: dict[str, Path]) -> None:

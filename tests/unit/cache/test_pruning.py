@@ -163,7 +163,7 @@ def test_damaged_entries_go_when_asked_whatever_their_age(store: LocalStore, tmp
     assert _subjects(store) == []
 
 
-def test_an_entry_dated_far_in_the_future_is_not_immortal(store: LocalStore, tmp_path: Path) -> None:
+def test_F37_an_entry_dated_far_in_the_future_is_not_immortal(store: LocalStore, tmp_path: Path) -> None:
     add_entry(store, tmp_path, "future", -100)
 
     assert len(prune(store, now_s=NOW_S, older_than_s=5 * DAY_S).entries) == 1
