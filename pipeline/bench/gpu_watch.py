@@ -44,7 +44,7 @@ class GpuWatch:
         others = self._ask(lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)) or ()
         if others:
             raise DeviceError(
-                f"the GPU is shared: {len(others)} other process{'es' if len(others) > 1 else ''} computes on it",
+                f"the GPU is shared: {len(others)} other process{'es compute' if len(others) > 1 else ' computes'} on it",
                 why="what is timed beside other work is noise",
                 fix="give this runner a GPU of its own, or stop what else uses it (`nvidia-smi` lists it)",
             )

@@ -84,7 +84,7 @@ def test_a_part_that_arrives_while_another_job_writes_is_in_the_comment(there: b
     assert "`beta/sm_89/fp16`" in body
 
 
-def test_a_job_that_runs_again_replaces_its_part(tmp_path: Path) -> None:
+def test_F40_a_job_that_runs_again_replaces_its_part(tmp_path: Path) -> None:
     parts = PartStore(LocalStore(tmp_path), WHOLE)
     for reason in ("first", "second"):
         parts.save(report_of(job_report("alpha/sm_89/fp16", Status.BUILT, reason)), Details())

@@ -115,7 +115,7 @@ def test_a_kill_from_outside_is_taken_for_lack_of_memory(run: Runner) -> None:
         run("kill_itself")
 
 
-def test_an_allocation_over_the_limit_is_out_of_memory(run: Runner) -> None:
+def test_F27_an_allocation_over_the_limit_is_out_of_memory(run: Runner) -> None:
     with pytest.raises(BuildError, match="out of host memory"):
         run("allocate", {"bytes": 1 << 32}, memory_bytes=1 << 30)
 

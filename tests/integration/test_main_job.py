@@ -93,7 +93,7 @@ def test_the_step_summary_and_the_outputs_are_filled(built: Path) -> None:
     assert "verdict" in (built / "outputs").read_text()
 
 
-def test_a_second_run_builds_nothing_and_says_why(copy: Path) -> None:
+def test_F40_a_second_run_builds_nothing_and_says_why(copy: Path) -> None:
     result = run_digits(copy)
     assert result.returncode == 0
     jobs = jobs_of(copy)

@@ -24,7 +24,7 @@ def test_a_free_target_wants_its_compute_capability() -> None:
     assert gpus_for_target(Target("sm_89", "tensorrt", (8, 9)), (hopper, ada)) == (ada,)
 
 
-def test_a_mig_slice_is_of_its_gpus_product() -> None:
+def test_F30_a_mig_slice_is_of_its_gpus_product() -> None:
     slice_ = gpu("NVIDIA H200 MIG 1g.18gb")
     assert gpus_for_target(Target("h200", "tensorrt", (9, 0), "h200"), (slice_,)) == (slice_,)
 
@@ -87,6 +87,6 @@ def test_nvml_names_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("module", [None, Nvml(driver=False)], ids=["no package", "no driver"])
-def test_a_machine_without_a_driver_has_no_gpu(monkeypatch: pytest.MonkeyPatch, module: ModuleType | None) -> None:
+def test_F30_a_machine_without_a_driver_has_no_gpu(monkeypatch: pytest.MonkeyPatch, module: ModuleType | None) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", module)
     assert installed_gpus() == ()

@@ -29,7 +29,7 @@ def test_a_second_job_gets_the_other_gpu(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other_run", [False, True])
-def test_a_gpu_that_is_taken_is_waited_for(tmp_path: Path, *, other_run: bool) -> None:
+def test_F30_a_gpu_that_is_taken_is_waited_for(tmp_path: Path, *, other_run: bool) -> None:
     pool, cancel = GpuPool(tmp_path), threading.Event()
     waiting = GpuPool(tmp_path) if other_run else pool
     with pool.taken([ONE], threading.Event()):

@@ -63,6 +63,12 @@ def test_a_known_failure_is_told_with_its_remedy(message: str, why: str, fix: st
     assert fix in diagnosis.fix
 
 
+def test_F28_a_gpu_whose_memory_ends_is_told_with_advice() -> None:
+    messages = ["Error Code 2: OutOfMemory (Requested size was 8589934592 bytes.)", "Error Code 10: Internal Error"]
+    assert diagnosis_from_errors(messages).why.startswith("out of memory")
+    assert "build.workspace_mib" in diagnosis_from_errors(messages).fix
+
+
 def test_an_unknown_failure_shows_the_last_messages() -> None:
     assert diagnosis_from_errors(["a", "b", "c", "d", NO_GPU]).why == "b | c | d"
 

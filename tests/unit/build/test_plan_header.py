@@ -69,7 +69,7 @@ def test_the_plan_that_was_asked_for_has_no_fault() -> None:
         ({"runtime": "tensorrt"}, "it is a plan of tensorrt-rtx, not of tensorrt"),
     ],
 )
-def test_each_difference_is_named(change: dict[str, object], fault: str) -> None:
+def test_F32_each_difference_is_named(change: dict[str, object], fault: str) -> None:
     assert header_faults(RTX, **{**ASKED, **change}) == (fault,)  # type: ignore[arg-type]
 
 
