@@ -161,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
         ("stats", "what it holds and saves, kind by kind, and what lies in it without use", ""),
         ("explain", "what an entry was made from, or what changed between two", " 3f2a9c 81d04e"),
         ("verify", "read every entry and say which are damaged", ""),
-        ("prune", "remove old, damaged or unreachable entries; a dry run unless --yes", " --older-than-days 30 --yes"),
+        ("prune", "remove what is old, too much or unreachable; a dry run unless --yes", " --older-than-days 30 --yes"),
     ):
         action = _command(actions, name, text, f"cache {name} --cache .trt-cache{example}")
         _add_cache_option(action)
@@ -170,6 +170,9 @@ def _parser() -> argparse.ArgumentParser:
         if name == "prune":
             action.add_argument("--older-than-days", type=float, metavar="N", help="remove entries unused for so long")
             action.add_argument("--keep-mib", type=float, metavar="N", help="then the oldest until so much is left")
+            action.add_argument(
+                "--damaged", action="store_true", help="also what is damaged: reads every byte, as verify"
+            )
             action.add_argument("--yes", action="store_true", help="really remove; without it only say what would go")
     inspect = _command(
         commands,

@@ -43,8 +43,9 @@ class GpuWatch:
             return
         others = self._ask(lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)) or ()
         if others:
+            compute = "other processes compute" if len(others) > 1 else "other process computes"
             raise DeviceError(
-                f"the GPU is shared: {len(others)} other process{'es compute' if len(others) > 1 else ' computes'} on it",
+                f"the GPU is shared: {len(others)} {compute} on it",
                 why="what is timed beside other work is noise",
                 fix="give this runner a GPU of its own, or stop what else uses it (`nvidia-smi` lists it)",
             )

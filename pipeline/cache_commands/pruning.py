@@ -1,4 +1,4 @@
-"""``cache prune``: removes what is old, too much, damaged or unreachable, or says what would go."""
+"""``cache prune``: removes what is old, too much, unreachable or damaged, or says what would go."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def prune_cache(call: Call) -> int:
         now_s=call.now_s,
         older_than_s=None if options.older_than_days is None else options.older_than_days * DAY_S,
         keep_bytes=None if options.keep_mib is None else int(options.keep_mib * MIB),
-        damaged=True,
+        damaged=options.damaged,
         dry_run=not options.yes,
         watch=call.watch,
     )

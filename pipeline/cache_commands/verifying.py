@@ -37,5 +37,5 @@ def verify_cache(call: Call) -> int:
         print_entry(entry)
     print(f"{count} entries read, {len(damaged)} damaged, {orphan_count} blobs that no entry names")
     if damaged:
-        print("the next run makes them anew; `cache prune --yes` removes them now")
+        print("the next run makes them anew; `cache prune --damaged --yes` removes them now")
     return CacheError.exit_code if damaged else 0

@@ -96,6 +96,17 @@ def test_prune_to_a_size_removes_what_does_not_fit(cache: Path) -> None:
     assert files_of(cache) == []
 
 
+@pytest.mark.parametrize(("options", "left"), [([], 1), (["--damaged"], 0)])
+def test_prune_reads_blobs_and_removes_damaged_entries_only_where_it_is_told_to(
+    cache: Path, options: list[str], left: int
+) -> None:
+    (blob,) = (path for path in (cache / "v1/blob").rglob("*") if path.is_file())
+    blob.chmod(0o644)
+    blob.write_bytes(b"nalp")
+    assert main(["cache", "prune", *options, "--yes", "--cache", str(cache)], {}) == 0
+    assert len(list((cache / "v1/receipt").rglob("*.json"))) == left
+
+
 def test_prune_says_to_a_program_what_it_would_free(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     grow_old(cache, days=31)
     size_bytes = sum(path.stat().st_size for path in files_of(cache))
