@@ -63,9 +63,9 @@ def scope_from_event(event: str, *, repository_id: str, number: str, ref: str, p
     """
     if event == "pull_request_target":
         raise SettingsError(
-            "pull_request_target may not use the shared cache",
+            "a run that pull_request_target started is refused",
             why="it runs with the rights of the base branch on files that anybody may have written",
-            fix="start the workflow on pull_request, or give --cache none",
+            fix="start the workflow on pull_request",
         )
     if event.startswith("pull_request") or ref.startswith("refs/pull/"):
         return Scope(f"pr/{repository_id}/{number or ref.split('/')[2]}")

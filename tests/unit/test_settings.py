@@ -49,7 +49,7 @@ def test_the_scope_of_a_shared_cache_follows_the_event(environment: dict[str, st
     assert settings_from_mapping(environment | github).cache_scope == scope
 
 
-def test_a_pull_request_with_the_rights_of_its_base_may_not_use_the_shared_cache() -> None:
+def test_T12_a_pull_request_with_the_rights_of_its_base_is_refused() -> None:
     environment = {
         "GITHUB_ACTIONS": "true",
         "GITHUB_EVENT_NAME": "pull_request_target",
