@@ -558,7 +558,7 @@ def test_a_cancelled_run_waits_for_no_server(proxy: FaultyProxy, place: S3Place)
         with pytest.raises(StoreFailed, match="cancelled"):
             cancelled.store.get_receipt("engine", KEY.digest)
 
-    assert time.monotonic() - started_s < 1
+    assert time.monotonic() - started_s < 3
     assert proxy.requests == []
 
 
