@@ -26,6 +26,8 @@ _KIND = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _BLOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _CREATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _TEXT_LIMIT = 1024
+_LONGEST_S = 10 * 365 * 86400.0
+_LARGEST_BYTES = 1 << 60
 
 
 class ReceiptDamaged(Exception):  # noqa: N818 - a finding about data, named as such
@@ -73,9 +75,11 @@ class Receipt:
 
     @property
     def duration_s(self) -> float | None:
-        """How long the artefact took to make, where ``metadata`` says so."""
+        """How long the artefact took to make, where ``metadata`` says so; anybody may have written it."""
         value = self.metadata.get("duration_s")
-        return float(value) if isinstance(value, int | float) else None
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return None
+        return float(value) if 0 <= value <= _LONGEST_S else None
 
 
 def bytes_from_receipt(receipt: Receipt) -> bytes:
@@ -144,7 +148,7 @@ def _blob_from_fields(value: Mapping[str, Any]) -> Blob:
     _require(value.keys() == _BLOB_FIELDS, "a file's fields are not those of a file")
     _require(_BLOB_NAME.fullmatch(value["name"]) is not None, "a file's name is malformed")
     size_bytes = value["size_bytes"]
-    _require(type(size_bytes) is int and size_bytes >= 0, "a file's size is no length")
+    _require(type(size_bytes) is int and 0 <= size_bytes <= _LARGEST_BYTES, "a file's size is no length")
     return Blob(value["name"], Digest.parse(value["digest"]), size_bytes)
 
 

@@ -25,7 +25,7 @@ def code_quality_from_annotations(annotations: Iterable[Annotation]) -> list[dic
         {
             "description": one_line(f"{each.title}: {each.text}", 1000),
             "check_name": "tensorrt-engines",
-            "fingerprint": digest_from_json([each.file, each.title, each.text]).hex,
+            "fingerprint": digest_from_json([_encodable(text) for text in (each.file, each.title, each.text)]).hex,
             "severity": "major",
             "location": {"path": posixpath.normpath(each.file), "lines": {"begin": each.line}},
         }
@@ -59,6 +59,11 @@ def _figures(job: JobReport) -> Iterator[tuple[str, float]]:
         yield "trt_engine_inferences_per_second", timed.inferences_per_s
     if job.accuracy is not None and job.accuracy.top1_candidate_percent is not None:
         yield "trt_engine_top1_percent", job.accuracy.top1_candidate_percent
+
+
+def _encodable(text: str) -> str:
+    """Half a character may stand in a name that others chose; a digest is of bytes."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _label(text: str) -> str:

@@ -58,14 +58,16 @@ def _file_digest(file: Path) -> Digest:
 
 def _mode(path: Path) -> int:
     try:
-        mode = path.lstat().st_mode
+        status = path.lstat()
     except FileNotFoundError as error:
         raise _error(path, "the data is missing", "correct the path in the manifest, or commit the file") from error
     except OSError as error:
         raise _error(path, f"the data cannot be read: {error.strerror}", "check its permissions") from error
-    if stat.S_ISLNK(mode):
+    if stat.S_ISLNK(status.st_mode):
         raise _error(path, "the data is a symbolic link", "put the file itself there")
-    return mode
+    if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+        raise _error(path, "the data has more than one hard link", "put a copy of the file there")
+    return status.st_mode
 
 
 def _error(path: Path, what: str, fix: str) -> ModelError:

@@ -29,6 +29,9 @@ _WORDS: dict[type, str] = {
     types.NoneType: "null",
 }
 
+_LARGEST = (1 << 63) - 1
+"""A whole number past this is no figure of ours, and cannot be divided as a float."""
+
 
 class RecordError(ValueError):
     """A JSON value is not the record that it should be; the text begins with the place, such as ``jobs[0].id``."""
@@ -82,7 +85,7 @@ def _read(kind: Any, value: Any, place: str) -> Any:
     if dataclasses.is_dataclass(kind):
         return _read_fields(kind, _expect(dict, value, place), place)
     if kind is float and type(value) is int:
-        return float(value)
+        return float(_expect(int, value, place))
     return _expect(kind, value, place)
 
 
@@ -123,4 +126,6 @@ def _expect(kind: type, value: Any, place: str) -> Any:
         raise RecordError(f"{place or 'record'}: must be {_WORDS[kind]}, not {_WORDS.get(type(value), 'of that type')}")
     if isinstance(value, float) and not math.isfinite(value):
         raise RecordError(f"{place}: must be a finite number")
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise RecordError(f"{place}: must be a number of at most 64 bits")
     return value

@@ -157,6 +157,7 @@ def test_hostile_bytes_are_damaged_and_nothing_else(data: bytes) -> None:
         ({"blobs": [{"name": "x", "digest": "sha256:../../etc", "size_bytes": 1}]}, "malformed"),
         ({"blobs": [{"name": "x", "digest": "sha256:" + "0" * 64, "size_bytes": -1}]}, "size"),
         ({"blobs": [{"name": "x", "digest": "sha256:" + "0" * 64, "size_bytes": True}]}, "size"),
+        ({"blobs": [{"name": "x", "digest": "sha256:" + "0" * 64, "size_bytes": 10**400}]}, "size"),
         ({"blobs": [{"name": "x", "digest": "sha256:" + "0" * 64, "size_bytes": 1}] * 2}, "order"),
         ({"blobs": [{"name": "x", "digest": "sha256:" + "0" * 64}]}, "file's fields"),
         ({"key": "sha256:" + "0" * 64}, "digest does not match"),
@@ -212,7 +213,8 @@ def test_a_receipt_that_could_not_be_read_is_not_written(change: dict[str, Any])
 
 
 @pytest.mark.parametrize(
-    ("metadata", "duration_s"), [({"duration_s": 3}, 3.0), ({}, None), ({"duration_s": "3"}, None)]
+    ("metadata", "duration_s"),
+    [({"duration_s": 3}, 3.0), ({}, None), ({"duration_s": "3"}, None), ({"duration_s": 10**400}, None)],
 )
 def test_the_duration_is_a_number_or_unknown(metadata: dict[str, Any], duration_s: float | None) -> None:
     assert dataclasses.replace(RECEIPT, metadata=metadata).duration_s == duration_s

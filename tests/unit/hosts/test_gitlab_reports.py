@@ -52,3 +52,9 @@ def test_no_name_ends_a_label_or_a_line() -> None:
     for text in HOSTILE_TEXTS:
         for line in metrics_from_report(hostile_report(text)).splitlines():
             assert line.startswith("#") or SAMPLE_LINE.fullmatch(line), line
+
+
+def test_half_a_character_in_a_name_has_a_fingerprint_too() -> None:
+    finding = Annotation(file="a.yaml", line=1, column=1, title="digits \ud800", text="\udcff failed")
+    (found,) = code_quality_from_annotations([finding])
+    assert re.fullmatch("[0-9a-f]{64}", found["fingerprint"])

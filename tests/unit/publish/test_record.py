@@ -73,6 +73,8 @@ def test_numbers_that_json_lacks_are_refused_both_ways(value: float) -> None:
         ("inner", {"count": None}, "inner.count: must be a whole number, not null"),
         ("inner", {"count": 1, "more": 2}, "inner.more: is not a field of this record"),
         ("inner", {}, "inner.count: is missing"),
+        ("inner", {"count": 10**400}, "inner.count: must be a number of at most 64 bits"),
+        ("ratio", 10**400, "ratio: must be a number of at most 64 bits"),
         ("versions", {"x": 1}, "versions\\['x'\\]: must be text"),
     ],
 )
