@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import SettingsError
@@ -18,10 +16,12 @@ from pipeline.publish.json_output import print_json
 from pipeline.publish.layers import CHANGES_HEADER, TABLE_HEADER, change_rows, layer_rows, shares_text
 from pipeline.publish.record import json_from_record
 from pipeline.publish.terminal import print_table
+from pipeline.scratch import scratch_folder
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Sequence
+    from pathlib import Path
 
     from pipeline.inspection.layers import EngineLayers
 
@@ -114,7 +114,7 @@ def _layers_from_engine(path: Path, cancel: threading.Event, *, profile: bool, p
             raise SettingsError(f"there is no plugin library {plugin}", fix="correct --plugin")
     gpus = installed_gpus()
     with contextlib.ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trt-engines-")))
+        scratch = stack.enter_context(scratch_folder())
         folder = scratch / "inspect"
         folder.mkdir()
         outcome = run_task(

@@ -1,4 +1,8 @@
-"""The folder that a run works in: private, removed at its end, and swept by the next run where that end never came."""
+"""The folder that a run works in: private, removed at its end, and swept by the next run where that end never came.
+
+Nobody else may list it. Where the step is root its children are nobody (``pipeline.child.identity``), and that group
+may open in it what it is told the names of.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.child.identity import NOBODY
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PREFIX = "trt-engines-"
+_PASSED_BY_GROUP = 0o710
 _YOUNG_S = 1.0
 """A folder is made before it is locked, so one that was made just now is left alone."""
 
@@ -29,9 +36,18 @@ def scratch_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
     try:
         with _locked(folder):
+            _let_children_pass(folder)
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _let_children_pass(folder: Path) -> None:
+    """A user namespace without that group has no such children either (``StaysRootError``)."""
+    if os.geteuid() == 0:
+        with contextlib.suppress(OSError):
+            os.chown(folder, -1, NOBODY)
+            folder.chmod(_PASSED_BY_GROUP)
 
 
 def _sweep(place: Path) -> None:

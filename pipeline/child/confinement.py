@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.child.gpu_nodes import gpu_nodes
-from pipeline.child.identity import child_identity
+from pipeline.child.identity import Identity, StaysRootError, child_identity
 from pipeline.child.inputs import inputs_from_request
 from pipeline.child.kernel import PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, drop_capabilities, prctl
 from pipeline.child.landlock import restrict_files
@@ -41,7 +41,7 @@ _DEVICES: Final = ("/dev/null", "/dev/zero", "/dev/full", "/dev/shm")  # noqa: S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confinement:
-    """How a child is confined. ``uid`` is ``None`` where it stays who its parent is.
+    """How a child is confined. ``uid`` is ``None`` where it stays who its parent is, ``stays_root`` why that is root.
 
     ``readable`` are the inputs of its request and ``writable`` its own folders. ``memory_bytes`` bounds its data
     (RLIMIT_DATA) unless it is ``None``, ``disk_bytes`` each file of its, and what its folders may hold together. Only a
@@ -51,6 +51,7 @@ class Confinement:
     uid: int | None
     gid: int | None
     groups: tuple[int, ...]
+    stays_root: str | None
     readable: tuple[str, ...]
     writable: tuple[str, ...]
     memory_bytes: int | None
@@ -85,7 +86,13 @@ def confinement_for(
     container. Both folders are handed to whom the child runs as. Raises ``OSError``.
     """
     inputs = tuple(inputs_from_request(request))
-    identity = child_identity((*inputs, *code, folder.parent))
+    identity: Identity | None = None
+    stays_root: str | None = None
+    if os.geteuid() == 0:
+        try:
+            identity = child_identity((*inputs, *code), passed=folder.parent)
+        except StaysRootError as reason:
+            stays_root = str(reason)
     if identity is not None:
         for place in (folder, home):
             os.chown(place, identity.uid, identity.gid)
@@ -94,6 +101,7 @@ def confinement_for(
         uid=identity.uid if identity else None,
         gid=identity.gid if identity else None,
         groups=identity.groups if identity else (),
+        stays_root=stays_root,
         readable=tuple(map(str, (*inputs, *code))),
         writable=(str(folder.absolute()), str(home.absolute())),
         memory_bytes=None if gpu else memory_bytes if memory_bytes is not None else _machine_memory_bytes(),
@@ -156,6 +164,8 @@ def _be_the_first_to_go() -> None:
 
 
 def _become(confinement: Confinement) -> None:
+    if confinement.stays_root is not None:
+        raise PermissionError(confinement.stays_root)
     if confinement.uid is None or confinement.gid is None:
         return
     os.setgroups(confinement.groups)

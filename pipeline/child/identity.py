@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import sysconfig
 from dataclasses import dataclass
@@ -22,6 +21,10 @@ _CAPABILITIES = sum(1 << bit for bit in (0, 1, 3, 6, 7))
 """CHOWN, DAC_OVERRIDE, FOWNER, SETGID and SETUID (capabilities(7)): a container that was started without cannot."""
 
 
+class StaysRootError(Exception):
+    """A child cannot be given up to nobody; the text says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A user, a group, and the further groups that GPUs' device nodes ask for."""
@@ -31,18 +34,25 @@ class Identity:
     groups: tuple[int, ...]
 
 
-def child_identity(needed: Iterable[Path]) -> Identity | None:
-    """Nobody, where this process is root and nobody may read the installation and ``needed``; else ``None``.
+def child_identity(needed: Iterable[Path], *, passed: Path) -> Identity:
+    """Nobody, where this process is root and nobody may read the installation and ``needed``, and pass ``passed``.
 
-    Nobody is a member of the groups that GPUs' device nodes are given to. Where some node is root's alone, it is
-    ``None`` too, so that the GPU stays in reach: the owner needs no capability to open it.
-    With ``None`` the child stays who its parent is, without capabilities. Rights are read from mode bits.
+    Nobody is a member of the groups that GPUs' device nodes are given to. Rights are read from mode bits.
+    Raises ``StaysRootError`` otherwise, and where some node is root's alone, so that the GPU stays in reach: the
+    owner needs no capability to open it. The child then stays who its parent is, without capabilities.
     """
-    if os.geteuid() != 0 or not _may_become_nobody(Path("/proc/self")):
-        return None
+    if not _may_become_nobody(Path("/proc/self")):
+        raise StaysRootError("the container was started without the capabilities to change to another user")
     nobody = Identity(NOBODY, NOBODY, gpu_groups())
-    readable = all(may_read(path, nobody) for path in (*_installation(), *needed))
-    return nobody if readable and may_use(needed_nodes(), nobody) else None
+    for path in (*_installation(), *needed):
+        if not may_read(path, nobody):
+            raise StaysRootError(f"user {NOBODY} may not read {path}")
+    if not may_pass(passed, nobody):
+        raise StaysRootError(f"user {NOBODY} may not pass {passed}")
+    for node in needed_nodes():
+        if not may_use(node, nobody):
+            raise StaysRootError(f"user {NOBODY} may not use {node}")
+    return nobody
 
 
 def may_read(path: Path, identity: Identity) -> bool:
@@ -55,9 +65,18 @@ def may_read(path: Path, identity: Identity) -> bool:
         return False
 
 
-def may_use(nodes: Iterable[Path], identity: Identity) -> bool:
-    """Whether ``identity`` may read and write every one of ``nodes``."""
-    return all(_has(node, identity, _READ | _WRITE) for node in nodes)
+def may_pass(folder: Path, identity: Identity) -> bool:
+    """Whether ``identity`` may open what it knows by name in ``folder``; ``False`` where it is not there."""
+    try:
+        real = folder.resolve(strict=True)
+        return all(_has(each, identity, _EXECUTE) for each in (real, *real.parents))
+    except (OSError, RuntimeError):
+        return False
+
+
+def may_use(node: Path, identity: Identity) -> bool:
+    """Whether ``identity`` may read and write ``node``."""
+    return _has(node, identity, _READ | _WRITE)
 
 
 def _may_become_nobody(process: Path) -> bool:

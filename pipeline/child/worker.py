@@ -37,6 +37,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
     importlib.import_module(envelope["entry"].partition(".")[0])
     for missing in confine(confinement_from_json(envelope["confinement"]), parent):
         print(f"confinement: without {missing}", file=sys.stderr, flush=True)
+    print(f"confinement: user {os.getuid()}", file=sys.stderr, flush=True)
     with os.fdopen(outcome_fd, "wb") as pipe:
         pipe.write(_outcome_from_envelope(envelope))
     sys.stdout.flush()

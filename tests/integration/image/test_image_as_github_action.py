@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pipeline.child.identity import NOBODY
 from tests.support.github_runner import RUNNER_UID, GithubRunner, github_runner
 
 if TYPE_CHECKING:
@@ -51,6 +52,14 @@ def test_everything_that_was_written_belongs_to_the_owner_of_the_workspace(runne
     paths = [*written, *(path for folder in written for path in folder.rglob("*"))]
     assert len(paths) > 20
     assert {path.lstat().st_uid for path in paths} == {RUNNER_UID}
+
+
+@pytest.mark.usefixtures("first")
+def test_T5_what_parses_models_and_builds_engines_for_a_root_step_is_nobody(runner: GithubRunner) -> None:
+    logs = sorted((runner.workspace / "built/engines").rglob("*.log"))
+    told = {line for path in logs for line in path.read_text().splitlines() if line.startswith("confinement: user")}
+    assert len(logs) >= 9
+    assert told == {f"confinement: user {NOBODY}"}
 
 
 @pytest.mark.usefixtures("first")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.child import identity
-from pipeline.child.identity import NOBODY, Identity, child_identity, may_read
+from pipeline.child.identity import NOBODY, Identity, StaysRootError, child_identity, may_read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,9 +43,27 @@ def test_what_is_not_there_cannot_be_read(tmp_path: Path) -> None:
     assert not may_read(tmp_path / "nothing", STRANGER)
 
 
-def test_a_step_that_is_not_root_has_children_like_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert child_identity([]) is None
+@pytest.mark.parametrize(("mode", "allowed"), [(0o711, True), (0o755, True), (0o744, False), (0o700, False)])
+def test_a_folder_is_passed_by_who_may_search_it(tmp_path: Path, mode: int, allowed: bool) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner").chmod(mode)
+    tmp_path.chmod(0o755)
+    above = all(identity.may_pass(folder, STRANGER) for folder in tmp_path.parents)
+    assert identity.may_pass(tmp_path / "inner", STRANGER) is (allowed and above)
+
+
+def test_what_keeps_a_child_root_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity, "_may_become_nobody", lambda _: True)
+    monkeypatch.setattr(identity, "_installation", lambda: ())
+    (tmp_path / "model.onnx").touch(mode=0o600)
+    with pytest.raises(StaysRootError, match=r"may not read .*model\.onnx"):
+        child_identity([tmp_path / "model.onnx"], passed=tmp_path)
+
+
+def test_a_container_without_the_capability_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(identity, "_may_become_nobody", lambda _: False)
+    with pytest.raises(StaysRootError, match="capabilities"):
+        child_identity([], passed=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -71,4 +89,4 @@ def test_only_who_may_hand_files_over_and_change_its_user_becomes_nobody(
 def test_a_node_is_used_by_who_may_read_and_write_it(tmp_path: Path, mode: int, allowed: bool) -> None:
     (tmp_path / "nvidia0").touch()
     (tmp_path / "nvidia0").chmod(mode)
-    assert identity.may_use([tmp_path / "nvidia0"], STRANGER) is allowed
+    assert identity.may_use(tmp_path / "nvidia0", STRANGER) is allowed
