@@ -1,4 +1,4 @@
-"""Calibration and evaluation data that tries to be more than data: each function writes one data set and gives its name."""
+"""Data sets that try to be more than data: each function writes one and gives its name."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def npy(data: bytes) -> Write:
     return write
 
 
-def npz(*entries: tuple[str, bytes], compression: int = zipfile.ZIP_STORED) -> Write:
+def npz(*entries: tuple[str, bytes]) -> Write:
     def write(folder: Path) -> str:
-        with zipfile.ZipFile(folder / "data.npz", "w", compression) as archive:
+        with zipfile.ZipFile(folder / "data.npz", "w") as archive:
             for name, data in entries:
                 archive.writestr(name, data)
         return "data.npz"
@@ -98,11 +98,13 @@ def pickle_beside_the_array(folder: Path) -> str:
 def zip_bomb(folder: Path) -> str:
     """Two gibibytes of zeros, in two mebibytes."""
     rows = BOMB_BYTES // GOOD[0].nbytes
-    with zipfile.ZipFile(folder / "data.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        with archive.open("image.npy", "w", force_zip64=True) as entry:
-            entry.write(described(shape=f"({rows}, 1, 8, 8)"))
-            for _ in range(BOMB_BYTES >> 24):
-                entry.write(bytes(1 << 24))
+    with (
+        zipfile.ZipFile(folder / "data.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("image.npy", "w", force_zip64=True) as entry,
+    ):
+        entry.write(described(shape=f"({rows}, 1, 8, 8)"))
+        for _ in range(BOMB_BYTES >> 24):
+            entry.write(bytes(1 << 24))
     return "data.npz"
 
 
