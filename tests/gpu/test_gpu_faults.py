@@ -120,3 +120,12 @@ def test_T05_a_child_that_uses_the_gpu_is_nobody_without_network_or_process() ->
         tasks = {"confined": "tests.support.gpu_tasks:confined"}
         found = task("confined", {"root": str(ROOT)}, Path(ground) / "out", tasks)
     assert found == {"user": NOBODY, "network": "EACCES", "process": "EPERM"}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give its rights up")
+def test_T05_every_child_of_a_whole_run_is_nobody(built: Built) -> None:
+    folder, _ = built
+    logs = sorted((folder / "engines/logs").rglob("*.log"))
+    told = {line for log in logs for line in log.read_text().splitlines() if line.startswith("confinement: ")}
+    assert len(logs) >= 5
+    assert told == {f"confinement: user {NOBODY}"}

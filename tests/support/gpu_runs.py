@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +77,19 @@ def run(
     )
     shutil.copytree(EXAMPLE, folder / "digits", dirs_exist_ok=True)
     (folder / "digits/gpu.yaml").write_text(text)
+    _let_everybody_pass(folder)
     result = entrypoint(folder, "run", "--manifest", "digits/gpu.yaml", "--only", only, "--out", out)
     print(result.stdout, result.stderr)
     report: dict[str, Any] = json.loads((folder / out / "report.json").read_text())
     return report | {"returncode": result.returncode}
+
+
+def _let_everybody_pass(folder: Path) -> None:
+    """Make ``folder`` like a runner's workspace, where the children of a root step are nobody."""
+    temporary = Path(tempfile.gettempdir())
+    for each in (folder, *folder.parents):
+        if temporary in each.parents and each.stat().st_uid == os.geteuid():
+            each.chmod(each.stat().st_mode | 0o055)
 
 
 def entrypoint(
