@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _SCRIPT = Path(__file__).with_name("torch_script.py")
 _PRECISIONS = {"float32": "fp32", "float16": "fp16"}
+_LONGEST_REASON = 500
 _OURS = ("LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME")
 """Variables that lead to this interpreter's libraries, and would mislead another's."""
 
@@ -52,6 +53,7 @@ def time_pytorch(
     }
     with watch:
         answer = _asked(told["interpreter"], question)
+    why_cpu = answer["why_cpu"]
     return tuple(
         Timed(
             samples_ms=tuple(each["samples_ms"]),
@@ -63,7 +65,8 @@ def time_pytorch(
             precision=_PRECISIONS[each["dtype"]],
             cuda_graph=each["cuda_graph"],
             peak_memory_bytes=each["peak_memory_bytes"],
-            gpu=watch.state,
+            gpu=watch.state if why_cpu is None else None,
+            warnings=() if why_cpu is None else (f"PyTorch ran on the CPU: {why_cpu[:_LONGEST_REASON]}",),
         )
         for each in answer["measurements"]
     )
@@ -89,7 +92,9 @@ def _asked(interpreter: str, question: Mapping[str, Any]) -> dict[str, Any]:
     if done.returncode != 0 or not lines:
         reason = done.stderr.strip().splitlines()[-1:] or ["it gave no reason"]
         raise ModelError(
-            "the PyTorch model cannot be timed", why=reason[0][:500], fix="correct `benchmark.pytorch`, or remove it"
+            "the PyTorch model cannot be timed",
+            why=reason[0][:_LONGEST_REASON],
+            fix="correct `benchmark.pytorch`, or remove it",
         )
     answer: dict[str, Any] = json.loads(lines[-1])
     return answer

@@ -43,7 +43,16 @@ def main() -> None:
             if replay is not None:
                 found.append({"dtype": dtype, "cuda_graph": True, **_timed(torch, replay, request)})
     name = torch.cuda.get_device_name(device) if on_gpu else "CPU"
-    print(json.dumps({"device": name, "version": torch.__version__, "measurements": found}))
+    why_cpu = None if on_gpu else _why_no_gpu(torch)
+    print(json.dumps({"device": name, "version": torch.__version__, "why_cpu": why_cpu, "measurements": found}))
+
+
+def _why_no_gpu(torch: Any) -> str:
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:
+        return str(error)
+    return "torch.cuda.is_available() is false"
 
 
 def _call(model: Any, inputs: list[Any]) -> Any:

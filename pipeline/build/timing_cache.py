@@ -65,10 +65,12 @@ def keep_timing_cache(folder: Path, caches: Path | None, gpu: str) -> None:
 
 
 def _files(path: Path | None) -> Iterator[Path]:
-    if path is not None and path.is_dir():
-        yield from sorted(path.glob(f"*{_SUFFIX}"))
-    elif path is not None and path.is_file():
-        yield path
+    """What is to be loaded. A place that may not even be looked at was not there when this child was given its user."""
+    with contextlib.suppress(PermissionError):
+        if path is not None and path.is_dir():
+            yield from sorted(path.glob(f"*{_SUFFIX}"))
+        elif path is not None and path.is_file():
+            yield path
 
 
 def _read(config: Any, file: Path) -> Any:

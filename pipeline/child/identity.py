@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import sysconfig
 from dataclasses import dataclass
@@ -35,32 +36,62 @@ class Identity:
 
 
 def child_identity(needed: Iterable[Path], *, passed: Path) -> Identity:
-    """Nobody, where this process is root and nobody may read the installation and ``needed``, and pass ``passed``.
+    """Who a child of root becomes, which reads the installation and ``needed``, and works below ``passed``.
 
-    Nobody is a member of the groups that GPUs' device nodes are given to. Rights are read from mode bits.
-    Raises ``StaysRootError`` otherwise, and where some node is root's alone, so that the GPU stays in reach: the
-    owner needs no capability to open it. The child then stays who its parent is, without capabilities.
+    That is nobody, or, where a workspace is closed to all but its owner, that owner: root without capabilities could
+    not read it either. Both are members of the groups that GPUs' device nodes are given to. Rights are read from mode
+    bits. Raises ``StaysRootError`` where neither may do all that, and where some node is root's alone, which the
+    owner needs no capability to open. The child then stays root, without capabilities.
     """
     if not _may_become_nobody(Path("/proc/self")):
         raise StaysRootError("the container was started without the capabilities to change to another user")
-    nobody = Identity(NOBODY, NOBODY, gpu_groups())
-    for path in (*_installation(), *needed):
-        if not may_read(path, nobody):
-            raise StaysRootError(f"user {NOBODY} may not read {path}")
-    if not may_pass(passed, nobody):
-        raise StaysRootError(f"user {NOBODY} may not pass {passed}")
+    paths = (*_installation(), *needed)
+    groups = gpu_groups()
+    others = (Identity(uid, gid, (*groups, NOBODY)) for uid, gid in _owners(paths))
+    reasons = []
+    for identity in (Identity(NOBODY, NOBODY, groups), *others):
+        reason = _obstacle(identity, paths, passed)
+        if reason is None:
+            return identity
+        reasons.append(reason)
+    raise StaysRootError("; ".join(reasons))
+
+
+def _obstacle(identity: Identity, paths: Iterable[Path], passed: Path) -> str | None:
+    for path in paths:
+        if not may_read(path, identity):
+            return f"user {identity.uid} may not read {path}"
+    if not may_pass(passed, identity):
+        return f"user {identity.uid} may not pass {passed}"
     for node in needed_nodes():
-        if not may_use(node, nobody):
-            raise StaysRootError(f"user {NOBODY} may not use {node}")
-    return nobody
+        if not may_use(node, identity):
+            return f"user {identity.uid} may not use {node}"
+    return None
+
+
+def _owners(paths: Iterable[Path]) -> list[tuple[int, int]]:
+    """The users, with their groups, that own some of ``paths``, root and nobody left out."""
+    found: dict[int, int] = {}
+    for path in paths:
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            found.setdefault(status.st_uid, status.st_gid)
+    return [(uid, gid) for uid, gid in found.items() if uid not in {0, NOBODY}]
 
 
 def may_read(path: Path, identity: Identity) -> bool:
-    """Whether ``identity`` may read ``path`` and pass every folder above it; ``False`` where it is not there."""
+    """Whether ``identity`` may read ``path`` and pass every folder above it; ``False`` where it is not there.
+
+    Of a folder, the files that lie in it count too, but hidden ones.
+    """
     try:
         real = path.resolve(strict=True)
-        wanted = _READ | _EXECUTE if real.is_dir() else _READ
-        return _has(real, identity, wanted) and all(_has(folder, identity, _EXECUTE) for folder in real.parents)
+        if not all(_has(folder, identity, _EXECUTE) for folder in real.parents):
+            return False
+        if not real.is_dir():
+            return _has(real, identity, _READ)
+        files = [each for each in real.iterdir() if each.is_file() and not each.name.startswith(".")]
+        return _has(real, identity, _READ | _EXECUTE) and all(_has(each, identity, _READ) for each in files)
     except (OSError, RuntimeError):
         return False
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.child import confinement
+from pipeline.child import confinement, supervisor
 from pipeline.child.harvest import TrapError, take_over
 from pipeline.child.identity import NOBODY, Identity, may_read
 from pipeline.child.supervisor import run_task
@@ -142,6 +142,14 @@ def test_T05_a_model_that_nobody_may_read_is_read_all_the_same(ground: Path) -> 
     model.chmod(0o600)
     seen = attack(ground, "tell_who_it_is", {"model": str(model), "beside": []})
     assert (seen["input"], seen["capabilities"]) == ("model", 0)
+
+
+def test_T05_a_program_that_a_child_may_start_sees_its_own_process_and_nobody_elses_secrets(
+    ground: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "PROGRAM_TASKS", frozenset({"read_by_a_program"}))
+    (ground / "secret").write_text(CANARY)
+    assert attack(ground, "read_by_a_program", {"targets": [str(ground / "secret")]}) == {"read": ["/proc/self/maps"]}
 
 
 def test_T05_native_libraries_have_their_threads(ground: Path) -> None:

@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -18,7 +19,7 @@ TASKS = {
     name: f"tests.support.hostile_tasks:{name}"
     for name in (
         "attempt", "build_or_attack", "fill_the_disk", "leave_a_link", "overflow_one_file",
-        "start_threads", "tell_who_it_is",
+        "read_by_a_program", "start_threads", "tell_who_it_is",
     )
 }  # fmt: skip
 
@@ -79,6 +80,13 @@ def tell_who_it_is(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         "input": Path(request["model"]).read_text(),
         "beside": sorted(path.name for path in map(Path, request["beside"]) if os.access(path, os.R_OK)),
     }
+
+
+def read_by_a_program(request: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Whether ``cat`` can read each of the paths in ``request``, and two of processes'."""
+    paths = [*request["targets"], "/proc/self/maps", f"/proc/{os.getppid()}/environ"]
+    done = {path: subprocess.run(["cat", path], capture_output=True, check=False).returncode for path in paths}
+    return {"read": [path for path, code in done.items() if code == 0]}
 
 
 def fill_the_disk(request: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from tests.support.github_runner import RUNNER_UID, GithubRunner, github_runner
 
 if TYPE_CHECKING:
     import subprocess
+    from pathlib import Path
 
     from tests.support.container_image import ContainerImage
 
@@ -60,6 +61,20 @@ def test_T5_what_parses_models_and_builds_engines_for_a_root_step_is_nobody(runn
     told = {line for path in logs for line in path.read_text().splitlines() if line.startswith("confinement: user")}
     assert len(logs) >= 9
     assert told == {f"confinement: user {NOBODY}"}
+
+
+def test_T5_a_workspace_that_only_its_owner_may_read_is_worked_on_by_its_owner(
+    image: ContainerImage, tmp_path: Path
+) -> None:
+    closed = github_runner(tmp_path / "job")
+    for path in (closed.workspace, *closed.workspace.rglob("*")):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    done = closed.use(image, {"only": "digits/sm_89/*", "out": "engines"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = "".join(path.read_text() for path in (closed.workspace / "engines").rglob("*.log"))
+    users = {line for line in told.splitlines() if line.startswith("confinement: ")}
+    assert f"confinement: user {RUNNER_UID}" in users
+    assert users <= {f"confinement: user {RUNNER_UID}", f"confinement: user {NOBODY}"}
 
 
 @pytest.mark.usefixtures("first")

@@ -60,6 +60,29 @@ def test_what_keeps_a_child_root_is_told(tmp_path: Path, monkeypatch: pytest.Mon
         child_identity([tmp_path / "model.onnx"], passed=tmp_path)
 
 
+def test_a_workspace_that_is_closed_to_all_but_its_owner_is_read_by_a_child_that_is_its_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "_may_become_nobody", lambda _: True)
+    monkeypatch.setattr(identity, "_installation", lambda: ())
+    monkeypatch.setattr(identity, "needed_nodes", lambda: ())
+    monkeypatch.setattr(identity, "_has", lambda path, who, _: who.uid == 1001 or path.name != "model.onnx")
+    monkeypatch.setattr(identity, "_owners", lambda _: [(1001, 1002)])
+    (tmp_path / "model.onnx").touch()
+    found = child_identity([tmp_path / "model.onnx"], passed=tmp_path)
+    assert (found.uid, found.gid) == (1001, 1002)
+    assert NOBODY in found.groups
+
+
+def test_a_file_in_a_folder_that_is_closed_closes_the_folder_unless_it_is_hidden(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    open_above = all(identity.may_pass(folder, STRANGER) for folder in tmp_path.parents)
+    (tmp_path / ".token").touch(mode=0o600)
+    assert may_read(tmp_path, STRANGER) is open_above
+    (tmp_path / "batch.npy").touch(mode=0o600)
+    assert not may_read(tmp_path, STRANGER)
+
+
 def test_a_container_without_the_capability_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(identity, "_may_become_nobody", lambda _: False)
     with pytest.raises(StaysRootError, match="capabilities"):
