@@ -11,7 +11,7 @@ from pipeline.publish.details import Details, JobDetails
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pipeline.artefacts import GpuTime
+    from pipeline.artefacts.gpu_time import GpuTime
     from pipeline.base_branch import Base
     from pipeline.outcome import JobOutcome
     from pipeline.publish.report import JobReport, Report

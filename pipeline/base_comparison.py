@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artefacts import NotCachedError, Recipe
+from pipeline.artefacts.recipe import Recipe
+from pipeline.artefacts.workshop import NotCachedError
 from pipeline.bench.measurement import measurement_from_json
 from pipeline.bench_recipes import START_S, benchmark_gpus, benchmark_request, benchmark_settings, engine_file
 from pipeline.compare.change import Change, Verdict, change_from_stored, change_of_same_engine
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from pipeline.artefacts import Artefact
+    from pipeline.artefacts.recipe import Artefact
     from pipeline.bench.measurement import Measurement
     from pipeline.cache.content import Hit
     from pipeline.child.children import Child

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artefacts import Recipe
+from pipeline.artefacts.recipe import Recipe
 from pipeline.bench.measurement import PYTORCH, measurement_from_json
 from pipeline.devices import gpus_for_target
 from pipeline.errors import ManifestError
@@ -19,7 +19,7 @@ from pipeline.targets import TENSORRT
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.artefacts import Artefact
+    from pipeline.artefacts.recipe import Artefact
     from pipeline.devices import GpuDevice
     from pipeline.manifest.types import Benchmark
     from pipeline.plan import Job

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from pipeline.artefacts import Artefact
+    from pipeline.artefacts.recipe import Artefact
     from pipeline.outcome import JobOutcome
     from pipeline.plan import Job
     from pipeline.publish.details import Details

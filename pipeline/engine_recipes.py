@@ -6,7 +6,7 @@ import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artefacts import Recipe
+from pipeline.artefacts.recipe import Recipe
 from pipeline.build.plan_header import PLAN_HEADER_BYTES, header_faults, read_plan_header
 from pipeline.build.request import BuildRequest, outcome_from_json, request_to_json
 from pipeline.build.timing_cache import keep_timing_cache, timing_caches_name
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from pipeline.artefacts import Artefact
+    from pipeline.artefacts.recipe import Artefact
     from pipeline.devices import GpuDevice
     from pipeline.plan import Job
     from pipeline.recipes import Recipes

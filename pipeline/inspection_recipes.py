@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artefacts import Recipe
+from pipeline.artefacts.recipe import Recipe
 from pipeline.devices import gpus_for_target
 from pipeline.engine_recipes import engine_request
 from pipeline.ingredients import layers_key, rebuild_key
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from pipeline.artefacts import Artefact
+    from pipeline.artefacts.recipe import Artefact
     from pipeline.devices import GpuDevice
     from pipeline.inspection.layers import EngineLayers
     from pipeline.plan import Job

@@ -10,7 +10,7 @@ from pipeline.inspection.precision_shares import audit_precision, error_from_aud
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.artefacts import Artefact
+    from pipeline.artefacts.recipe import Artefact
     from pipeline.errors import PipelineError
     from pipeline.manifest.types import Budgets
     from pipeline.outcome import JobOutcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pipeline.artefacts import NotCachedError
+from pipeline.artefacts.workshop import NotCachedError
 from pipeline.base_comparison import with_comparison
 from pipeline.bench.measurement import measurement_from_json
 from pipeline.bench_recipes import benchmark_recipe, original_recipes
@@ -22,7 +22,7 @@ from pipeline.verify.judge import judge
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.artefacts import Artefact
+    from pipeline.artefacts.recipe import Artefact
     from pipeline.bench.measurement import Measurement
     from pipeline.compare.baseline import JobBaseline
     from pipeline.compare.change import Change

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artefacts import Shortcut
+from pipeline.artefacts.recipe import Shortcut
 from pipeline.prepare.calibration_drift import drift_between
 from pipeline.prepare.calibration_table import read_table
 from pipeline.retraining import entry_before_retraining
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from pipeline.artefacts import Artefact, Recipe, Workshop
+    from pipeline.artefacts.recipe import Artefact, Recipe
+    from pipeline.artefacts.workshop import Workshop
     from pipeline.survey import SurveyedModel
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artefacts import Recipe
+from pipeline.artefacts.recipe import Recipe
 from pipeline.digest import digest_from_file
 from pipeline.errors import ModelError
 from pipeline.ingredients import (
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from pipeline.artefacts import Artefact, Workshop
+    from pipeline.artefacts.recipe import Artefact
+    from pipeline.artefacts.workshop import Workshop
     from pipeline.devices import GpuDevice
     from pipeline.keys import Ingredient
     from pipeline.precision import Precision

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artefacts import Shortcut
+from pipeline.artefacts.recipe import Shortcut
 from pipeline.cache.content import Hit
 from pipeline.ingredients import refit_key
 from pipeline.plan import State, not_to_be_refitted, to_be_refitted
@@ -15,7 +15,7 @@ from pipeline.targets import TENSORRT
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pipeline.artefacts import Artefact, Recipe
+    from pipeline.artefacts.recipe import Artefact, Recipe
     from pipeline.keys import Key
     from pipeline.plan import Job, PlannedJob
     from pipeline.recipes import Recipes

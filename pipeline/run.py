@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pipeline.artefacts import Workshop
+from pipeline.artefacts.workshop import Workshop
 from pipeline.cache.content import ContentCache
 from pipeline.cache.expiry import DAY_S, Expiry
 from pipeline.cache.s3_kms import KmsSeal

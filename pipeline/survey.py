@@ -7,7 +7,7 @@ import fnmatch
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.artefacts import Recipe
+from pipeline.artefacts.recipe import Recipe
 from pipeline.digest import digest_from_file
 from pipeline.errors import Fault, ManifestError, ModelError
 from pipeline.ingredients import calibration_ingredients, given_table_ingredients, model_digest, model_key
@@ -21,7 +21,7 @@ from pipeline.prepare.shapes import complete_profiles, profile_faults
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from pipeline.artefacts import Workshop
+    from pipeline.artefacts.workshop import Workshop
     from pipeline.digest import Digest
     from pipeline.keys import Ingredient
     from pipeline.manifest.types import ModelSpec, ShapeRange

@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pipeline.artefacts import NotCachedError
+from pipeline.artefacts.workshop import NotCachedError
 from pipeline.cache.content import Miss
 from pipeline.devices import GpuDevice
 from pipeline.engine_recipes import engine_recipe, missing_for

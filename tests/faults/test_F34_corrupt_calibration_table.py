@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from pipeline.artefacts import Recipe
+    from pipeline.artefacts.recipe import Recipe
 
 TABLE = "TRT-8600-EntropyCalibration2\nimage: 3c010a14\nlogits: 3d5703ba\n"
 GPU = GpuDevice(

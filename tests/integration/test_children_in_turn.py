@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.artefacts import Recipe, Workshop
+from pipeline.artefacts.recipe import Recipe
+from pipeline.artefacts.workshop import Workshop
 from pipeline.cache.content import ContentCache
 from pipeline.cache.local import LocalStore
 from pipeline.child.supervisor import run_task

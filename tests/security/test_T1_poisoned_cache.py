@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.artefacts import Recipe
+from pipeline.artefacts.recipe import Recipe
 from pipeline.cache.content import ContentCache, Rejected
 from pipeline.cache.local import LocalStore
 from pipeline.cache.receipt import Receipt, bytes_from_receipt, receipt_from_bytes
@@ -24,7 +24,7 @@ from tests.support.workshops import workshop_with
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.artefacts import Artefact
+    from pipeline.artefacts.recipe import Artefact
 
 PIPELINE = Path(__file__).parents[2] / "pipeline"
 SOUND, FOREIGN = bytes(range(256)) * 64, bytes(range(255, -1, -1)) * 64

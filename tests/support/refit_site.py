@@ -24,7 +24,8 @@ from tests.support.workshops import FACTS, workshop_with
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.artefacts import Artefact, Workshop
+    from pipeline.artefacts.recipe import Artefact
+    from pipeline.artefacts.workshop import Workshop
 
 TOOLS = {"onnx": "1.23.2", "onnxruntime": "1.31.1", "numpy": "2.4.6"}
 GPU = GpuDevice(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.artefacts import Artefact
+from pipeline.artefacts.recipe import Artefact
 from pipeline.assemble import Log, report_from_outcomes
 from pipeline.cache.content import Miss
 from pipeline.digest import digest_from_bytes

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from pipeline.artefacts import Artefact
+from pipeline.artefacts.recipe import Artefact
 from pipeline.cache.content import Miss
 from pipeline.cache.receipt import Blob
 from pipeline.deliver import deliver_engine, deliver_report, engine_path

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline import outcome
-from pipeline.artefacts import Artefact
+from pipeline.artefacts.recipe import Artefact
 from pipeline.cache.content import Miss
 from pipeline.errors import AccuracyError, BuildError, Cancelled, ModelError, PipelineError, RegressionError
 from pipeline.keys import key_from_ingredients

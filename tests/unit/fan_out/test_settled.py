@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline import outcome
-from pipeline.artefacts import Recipe
+from pipeline.artefacts.recipe import Recipe
 from pipeline.devices import GpuDevice
 from pipeline.fan_out import settled
 from pipeline.fan_out.settled import settled_or_planned

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from pipeline.artefacts import Artefact
+    from pipeline.artefacts.recipe import Artefact
 
 TOOLS = {"onnx": "1.23.2", "onnxruntime": "1.31.1", "numpy": "2.4.6"}
 RUNTIMES = {"tensorrt-rtx": "1.7.1.116"}

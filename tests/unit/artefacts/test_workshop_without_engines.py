@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.artefacts import NotCachedError, Recipe
+from pipeline.artefacts.recipe import Recipe
+from pipeline.artefacts.workshop import NotCachedError
 from pipeline.devices import GpuDevice
 from pipeline.keys import key_from_ingredients
 from tests.support.workshops import workshop_with
