@@ -19,7 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from pipeline.cache.content import ContentCache, Hit
+from pipeline.cache.answers import Hit
+from pipeline.cache.content import ContentCache
 from pipeline.cache.s3_address import S3Address
 from pipeline.cache.s3_bucket import S3Bucket, make_s3_client
 from pipeline.cache.s3_store import S3Store

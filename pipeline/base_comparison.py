@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pipeline.artefacts.recipe import Artefact
     from pipeline.bench.measurement import Measurement
-    from pipeline.cache.content import Hit
+    from pipeline.cache.answers import Hit
     from pipeline.child.children import Child
     from pipeline.compare.baseline import JobBaseline
     from pipeline.outcome import JobOutcome

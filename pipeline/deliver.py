@@ -8,7 +8,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from pipeline import __version__
-from pipeline.cache.content import Hit
+from pipeline.cache.answers import Hit
 from pipeline.digest import Digest, digest_from_file
 from pipeline.engine_recipes import takes_table
 from pipeline.errors import PublishError, SettingsError

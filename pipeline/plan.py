@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from pipeline.cache.content import Hit, Miss
+from pipeline.cache.answers import Hit, Miss
 from pipeline.errors import SettingsError
 from pipeline.near import near_spelling
 from pipeline.publish.figures import duration_text
@@ -15,7 +15,7 @@ from pipeline.publish.figures import duration_text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pipeline.cache.content import CacheLookup
+    from pipeline.cache.answers import CacheLookup
     from pipeline.manifest.types import Manifest, ModelSpec
     from pipeline.precision import Precision
     from pipeline.targets import Target

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts.recipe import Shortcut
-from pipeline.cache.content import Hit
+from pipeline.cache.answers import Hit
 from pipeline.ingredients import refit_key
 from pipeline.plan import State, not_to_be_refitted, to_be_refitted
 from pipeline.retraining import weights_alone

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.cache.content import Miss
+from pipeline.cache.answers import Miss
 
 if TYPE_CHECKING:
-    from pipeline.cache.content import CacheLookup
+    from pipeline.cache.answers import CacheLookup
     from pipeline.cache.receipt import Receipt
     from pipeline.survey import SurveyedModel
 

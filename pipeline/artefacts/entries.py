@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts.recipe import Artefact
-from pipeline.cache.content import Hit, Miss, Off, Rejected
+from pipeline.cache.answers import Hit, Miss, Off, Rejected
 from pipeline.paths import write_bytes_atomically
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.artefacts.recipe import Recipe
-    from pipeline.cache.content import CacheLookup, ContentCache
+    from pipeline.cache.answers import CacheLookup
+    from pipeline.cache.content import ContentCache
     from pipeline.cache.receipt import Blob, Receipt
     from pipeline.digest import Digest
     from pipeline.keys import Key

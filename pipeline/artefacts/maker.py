@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pipeline.artefacts.gpu_time import GpuTime
     from pipeline.artefacts.recipe import Shortcut
-    from pipeline.cache.content import CacheLookup
+    from pipeline.cache.answers import CacheLookup
     from pipeline.child.supervisor import RunTask
     from pipeline.devices import GpuDevice
     from pipeline.gpu_lock import GpuPool

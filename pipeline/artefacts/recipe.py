@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from pipeline.cache.content import CacheLookup
+    from pipeline.cache.answers import CacheLookup
     from pipeline.cache.receipt import Blob
     from pipeline.child.children import InTurn
     from pipeline.devices import GpuDevice

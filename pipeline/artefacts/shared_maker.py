@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.artefacts.recipe import Artefact
-from pipeline.cache.content import Off
+from pipeline.cache.answers import Off
 
 if TYPE_CHECKING:
     from pipeline.artefacts.entries import Entries
     from pipeline.artefacts.maker import Maker, Order
     from pipeline.artefacts.recipe import Recipe
-    from pipeline.cache.content import Hit
+    from pipeline.cache.answers import Hit
     from pipeline.cache.receipt import Receipt
     from pipeline.cache.turns import Turn, Turns
     from pipeline.publish.progress import Progress

@@ -17,7 +17,7 @@ from pipeline.artefacts.gpu_time import GpuTime
 from pipeline.artefacts.maker import Maker, Order
 from pipeline.artefacts.recipe import Artefact
 from pipeline.artefacts.shared_maker import SharedMaker
-from pipeline.cache.content import Hit, Rejected
+from pipeline.cache.answers import Hit, Rejected
 from pipeline.cache.turns import Turns
 from pipeline.errors import PipelineError
 from pipeline.time_limits import JobBudget
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pipeline.artefacts.recipe import Recipe
-    from pipeline.cache.content import CacheLookup, ContentCache
+    from pipeline.cache.answers import CacheLookup
+    from pipeline.cache.content import ContentCache
     from pipeline.cache.lease import Leases
     from pipeline.cache.receipt import Receipt
     from pipeline.child.supervisor import RunTask

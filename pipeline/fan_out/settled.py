@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.artefacts.workshop import NotCachedError
-from pipeline.cache.content import Miss
+from pipeline.cache.answers import Miss
 from pipeline.devices import GpuDevice
 from pipeline.engine_recipes import engine_recipe, missing_for
 from pipeline.inspection_recipes import layers_recipe

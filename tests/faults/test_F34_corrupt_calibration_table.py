@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline.build.table_calibrator import table_calibrator
-from pipeline.cache.content import Rejected
+from pipeline.cache.answers import Rejected
 from pipeline.devices import GpuDevice
 from pipeline.digest import digest_from_bytes
 from pipeline.engine_recipes import engine_recipe

@@ -5,7 +5,8 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from pipeline.cache.content import Commit, ContentCache, Hit, Miss
+from pipeline.cache.answers import Commit, Hit, Miss
+from pipeline.cache.content import ContentCache
 from pipeline.cache.local import LocalStore
 from pipeline.cache.pruning import prune
 from tests.support.aged_entries import damaged_entries

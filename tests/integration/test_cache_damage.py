@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.cache.content import ContentCache, Hit, Miss, Rejected
+from pipeline.cache.answers import Hit, Miss, Rejected
+from pipeline.cache.content import ContentCache
 from pipeline.cache.local import LocalStore
 from tests.support.aged_entries import damaged_entries
 from tests.support.cache_processes import entry_key, outcome, start, write_files

@@ -4,7 +4,8 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from pipeline.cache.content import ContentCache, Hit
+from pipeline.cache.answers import Hit
+from pipeline.cache.content import ContentCache
 from pipeline.cache.local import LocalStore
 from tests.support.aged_entries import damaged_entries
 from tests.support.cache_processes import entry_key, outcome, start

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline.artefacts.recipe import Recipe
-from pipeline.cache.content import ContentCache, Rejected
+from pipeline.cache.answers import Rejected
+from pipeline.cache.content import ContentCache
 from pipeline.cache.local import LocalStore
 from pipeline.cache.receipt import Receipt, bytes_from_receipt, receipt_from_bytes
 from pipeline.cache.seal import HmacSeal, SealedStore, without_seal

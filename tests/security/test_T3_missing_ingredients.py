@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.cache.content import ContentCache, Hit, Miss, Rejected
+from pipeline.cache.answers import Hit, Miss, Rejected
+from pipeline.cache.content import ContentCache
 from pipeline.cache.local import LocalStore
 from pipeline.keys import Ingredient, Key, key_from_ingredients
 

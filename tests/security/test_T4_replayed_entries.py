@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.cache.content import Commit, ContentCache, Hit, Miss, Rejected
+from pipeline.cache.answers import Commit, Hit, Miss, Rejected
+from pipeline.cache.content import ContentCache
 from pipeline.cache.expiry import DAY_S, Expiry
 from pipeline.cache.local import LocalStore
 from pipeline.cache.scope import ScopedStore

@@ -17,7 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipeline.cache.content import ContentCache, Hit, Rejected
+from pipeline.cache.answers import Hit, Rejected
+from pipeline.cache.content import ContentCache
 from pipeline.cache.local import LocalStore
 from pipeline.cache.pruning import prune
 from pipeline.cache.receipt import bytes_from_receipt

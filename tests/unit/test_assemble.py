@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.artefacts.recipe import Artefact
 from pipeline.assemble import Log, report_from_outcomes
-from pipeline.cache.content import Miss
+from pipeline.cache.answers import Miss
 from pipeline.digest import digest_from_bytes
 from pipeline.errors import BuildError, Cancelled, ModelError
 from pipeline.keys import key_from_ingredients

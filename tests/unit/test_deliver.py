@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pipeline.artefacts.recipe import Artefact
-from pipeline.cache.content import Miss
+from pipeline.cache.answers import Miss
 from pipeline.cache.receipt import Blob
 from pipeline.deliver import deliver_engine, deliver_report, engine_path
 from pipeline.digest import digest_from_bytes

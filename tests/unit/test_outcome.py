@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import outcome
 from pipeline.artefacts.recipe import Artefact
-from pipeline.cache.content import Miss
+from pipeline.cache.answers import Miss
 from pipeline.errors import AccuracyError, BuildError, Cancelled, ModelError, PipelineError, RegressionError
 from pipeline.keys import key_from_ingredients
 from pipeline.manifest.types import Accuracy, Budgets, Location, Metric, Tolerance

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.cache.content import Hit, Miss, Off, Rejected
+from pipeline.cache.answers import Hit, Miss, Off, Rejected
 from pipeline.cache.receipt import Receipt
 from pipeline.errors import SettingsError
 from pipeline.keys import key_from_ingredients

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.cache.content import Hit
+from pipeline.cache.answers import Hit
 from pipeline.engine_recipes import engine_recipe
 from pipeline.manifest.types import BuildSettings
 from pipeline.plan import State

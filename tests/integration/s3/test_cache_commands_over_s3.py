@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from pipeline.cache.content import ContentCache, Hit
+from pipeline.cache.answers import Hit
+from pipeline.cache.content import ContentCache
 from pipeline.cache.pruning import prune
 from pipeline.cache.s3_bucket import S3Bucket
 from pipeline.cache_commands import dispatch

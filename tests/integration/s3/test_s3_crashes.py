@@ -4,7 +4,8 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from pipeline.cache.content import Commit, ContentCache, Hit, Miss
+from pipeline.cache.answers import Commit, Hit, Miss
+from pipeline.cache.content import ContentCache
 from pipeline.cache.verifying import verify_entries
 from tests.support.s3_processes import entry_key, outcome, start, write_files
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from pipeline.cache.content import Commit, ContentCache, Hit, Miss, Off, Rejected
+from pipeline.cache.answers import Commit, Hit, Miss, Off, Rejected
+from pipeline.cache.content import ContentCache
 from pipeline.cache.pruning import prune
 from pipeline.cache.receipt import bytes_from_receipt
 from pipeline.cache.s3_bucket import Deadline

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.cache.content import Commit, ContentCache, Hit, Miss, Rejected
+from pipeline.cache.answers import Commit, Hit, Miss, Rejected
+from pipeline.cache.content import ContentCache
 from pipeline.cache.local import LocalStore
 from pipeline.cache.s3_opening import CachePlace, opened_store
 from pipeline.cache.scope import Scope

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.cache.content import Commit, ContentCache, Hit, Miss
+from pipeline.cache.answers import Commit, Hit, Miss
+from pipeline.cache.content import ContentCache
 from pipeline.cache.expiry import DAY_S, Expiry
 from pipeline.cache.store import replace_receipt
 from pipeline.keys import key_from_ingredients

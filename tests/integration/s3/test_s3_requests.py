@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pipeline.cache.content import Commit, ContentCache, Hit
+from pipeline.cache.answers import Commit, Hit
+from pipeline.cache.content import ContentCache
 from pipeline.cache.lease import S3Leases
 from pipeline.cache.pruning import prune
 from pipeline.doctor.bucket import bucket_findings

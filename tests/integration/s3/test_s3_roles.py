@@ -14,7 +14,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline.cache.content import Commit, ContentCache, Hit, Miss, Off
+from pipeline.cache.answers import Commit, Hit, Miss, Off
+from pipeline.cache.content import ContentCache
 from pipeline.cache.lease import S3Leases
 from pipeline.cache.pruning import prune
 from pipeline.cache.s3_address import S3Address

@@ -9,7 +9,8 @@ import pytest
 
 from pipeline.artefacts.entries import Entries
 from pipeline.artefacts.recipe import Artefact
-from pipeline.cache.content import ContentCache, Hit, Miss, Off, Rejected
+from pipeline.cache.answers import Hit, Miss, Off, Rejected
+from pipeline.cache.content import ContentCache
 from pipeline.cache.local import LocalStore
 from tests.support.workshops import plan_recipe
 

@@ -11,7 +11,7 @@ import pytest
 from pipeline.artefacts.gpu_time import GpuTime
 from pipeline.artefacts.maker import Maker, Order
 from pipeline.artefacts.recipe import Shortcut
-from pipeline.cache.content import Off
+from pipeline.cache.answers import Off
 from pipeline.devices import GpuDevice
 from pipeline.errors import BuildError
 from pipeline.gpu_lock import GpuPool

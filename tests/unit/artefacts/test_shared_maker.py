@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pipeline.cache.content import Hit
+from pipeline.cache.answers import Hit
 from tests.support.leases import FakeLeases
 from tests.support.workshops import PlanTask, plan_recipe, workshop_with
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.cache.content import Hit, Miss, Rejected
+from pipeline.cache.answers import Hit, Miss, Rejected
 from pipeline.errors import BuildError, ModelError
 from tests.support.workshops import PlanTask, plan_recipe, workshop_with
 

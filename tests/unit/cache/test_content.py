@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from pipeline.cache.content import Commit, ContentCache, Hit, Miss, Off, Rejected
+from pipeline.cache.answers import Commit, Hit, Miss, Off, Rejected
+from pipeline.cache.content import ContentCache
 from pipeline.cache.expiry import DAY_S, Expiry
 from pipeline.cache.local import LocalStore
 from pipeline.cache.store import StoreFailed

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.cache.content import ContentCache, Hit, Rejected
+from pipeline.cache.answers import Hit, Rejected
+from pipeline.cache.content import ContentCache
 from pipeline.cache.local import LocalStore
 from pipeline.cache.receipt import ReceiptDamaged
 from pipeline.cache.seal import HmacSeal, SealedStore, without_seal

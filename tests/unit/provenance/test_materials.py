@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.cache.content import ContentCache, Hit
+from pipeline.cache.answers import Hit
+from pipeline.cache.content import ContentCache
 from pipeline.cache.local import LocalStore
 from pipeline.digest import digest_from_bytes, digest_from_file
 from pipeline.engine_recipes import engine_recipe

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipeline.cache.guard import StoreGuard
+from pipeline.cache.local import LocalStore
+from pipeline.cache.store import Extent, StoreFailed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Clock:
+    """Seconds that a test sets."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def guard(tmp_path: Path, clock: Clock) -> StoreGuard:
+    return StoreGuard(LocalStore(tmp_path), required=False, monotonic=clock)
+
+
+def test_a_store_that_never_failed_is_read_and_written(guard: StoreGuard) -> None:
+    assert guard.to_read is guard.to_write is not None
+    assert (guard.off, guard.trouble) == ("", "")
+
+
+def test_a_store_that_failed_once_is_still_asked_and_told_of(guard: StoreGuard) -> None:
+    assert guard.failed(StoreFailed("no answer", fix="plug it in"), 100.0) == "the cache failed: no answer"
+    assert guard.to_read is not None
+    assert guard.trouble == "the cache failed: no answer; plug it in"
+
+
+def test_a_place_of_which_nothing_can_be_had_is_left_alone_at_once(guard: StoreGuard) -> None:
+    said = guard.failed(StoreFailed("no such bucket", extent=Extent.PLACE), 100.0)
+    assert said == guard.off == guard.trouble == "the cache is left alone: no such bucket"
+    assert guard.to_read is None
+    assert guard.to_write is None
+
+
+def test_a_place_that_takes_nothing_is_only_read(guard: StoreGuard) -> None:
+    said = guard.failed(StoreFailed("not allowed", extent=Extent.WRITES), 100.0)
+    assert said == guard.trouble == "the cache is only read: not allowed"
+    assert guard.to_read is not None
+    assert guard.to_write is None
+
+
+def test_a_store_that_cost_a_minute_in_vain_is_left_alone(guard: StoreGuard, clock: Clock) -> None:
+    clock.now_s = 161.0
+    guard.failed(StoreFailed("it hangs"), 100.0)
+    assert guard.off == "the cache cost 61 s in vain and is left alone: it hangs"
+
+
+def test_a_second_that_two_threads_wait_counts_once(guard: StoreGuard, clock: Clock) -> None:
+    clock.now_s = 140.0
+    guard.failed(StoreFailed("it hangs"), 100.0)
+    clock.now_s = 141.0
+    guard.failed(StoreFailed("it hangs"), 101.0)
+    assert guard.off == ""
+
+
+def test_the_failure_that_ended_its_use_stays_the_reason(guard: StoreGuard) -> None:
+    for reason in ("first", "second", "third", "fourth"):
+        guard.failed(StoreFailed(reason), 100.0)
+    assert guard.off == guard.trouble == "the cache failed 3 times and is left alone: third"
