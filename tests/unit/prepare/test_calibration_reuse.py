@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ModelError
-from pipeline.prepare.calibration import SAMPLE, calibrate
+from pipeline.prepare.calibration import calibrate
 from pipeline.prepare.calibration_reuse import reuse_table
+from pipeline.prepare.calibration_run import SAMPLE
 from pipeline.prepare.facts import tensor_to_json
 from pipeline.prepare.onnx_model import input_facts
 from tests.support.models import linear_model, saved

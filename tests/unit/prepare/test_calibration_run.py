@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from onnx import helper
 
-from pipeline.prepare.calibration import measured_tensors
+from pipeline.prepare.calibration_run import measured_tensors
 from pipeline.prepare.graph import index_from_model
 from tests.support.quantizable_models import model_from, residual_cnn
 
