@@ -16,8 +16,8 @@ from pipeline.compare.measured import samples_from_measurement
 from pipeline.compare.schedule import Side
 from pipeline.digest import digest_from_file
 from pipeline.errors import BuildError, Cancelled, PipelineError
-from pipeline.ingredients import comparison_key
 from pipeline.inspection_recipes import layers_of, layers_recipe
+from pipeline.measurement_keys import comparison_key
 from pipeline.publish.record import RecordError, json_from_record, record_from_json
 
 if TYPE_CHECKING:

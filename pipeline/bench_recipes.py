@@ -9,8 +9,8 @@ from pipeline.artefacts.recipe import Recipe
 from pipeline.bench.measurement import PYTORCH, measurement_from_json
 from pipeline.devices import gpus_for_target
 from pipeline.errors import ManifestError
-from pipeline.ingredients import benchmark_key, original_key
 from pipeline.manifest.node import fault_at
+from pipeline.measurement_keys import benchmark_key, original_key
 from pipeline.prepare.facts import facts_to_json
 from pipeline.publish.record import RecordError
 from pipeline.stripped import runnable_file, sources_with_weights

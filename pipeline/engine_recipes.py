@@ -12,7 +12,8 @@ from pipeline.build.request import BuildRequest, outcome_from_json, request_to_j
 from pipeline.build.timing_cache import keep_timing_cache, timing_caches_name
 from pipeline.devices import gpus_for_target
 from pipeline.digest import digest_from_file
-from pipeline.ingredients import engine_check_key, engine_key
+from pipeline.ingredients import engine_key
+from pipeline.measurement_keys import engine_check_key
 from pipeline.precision import Precision
 from pipeline.provenance.materials import statement_of_engine
 from pipeline.provenance.statement import bytes_from_statement

@@ -1,7 +1,4 @@
-"""What each artefact is made from: the ingredients of every cache key (pure).
-
-Each kind of artefact has a recipe number, raised whenever our own code would make other bytes from the same
-inputs; the release number is not an ingredient, so that a release which only changes the report rebuilds nothing.
+"""What each artefact that is made is made from: the ingredients of its cache key (pure).
 
 Digests are over content, so a renamed or moved file keeps its keys. ``tools`` is always package name -> installed
 version, of the packages whose version can change an artefact.
@@ -9,11 +6,11 @@ version, of the packages whose version can change an artefact.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.digest import digest_from_json
-from pipeline.keys import Ingredient, Key, key_from_ingredients
 from pipeline.precision import Precision
+from pipeline.recipe_numbers import RECIPES, numbered_key
 from pipeline.runtimes import effective_refit, effective_verbosity
 from pipeline.targets import TENSORRT
 
@@ -21,12 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.digest import Digest
+    from pipeline.keys import Ingredient, Key
     from pipeline.manifest.types import BuildSettings, Calibration, ShapeRange
     from pipeline.targets import Target
-
-_RECIPES = {"model": 2, "operators": 1, "calibration": 1, "calibration-native": 1, "prepared": 1, "engine": 1,
-            "check": 1, "benchmark": 1, "original": 1, "layers": 1, "rebuild": 1, "comparison": 1,
-            "refit": 1}  # fmt: skip
 
 
 def model_digest(onnx: Digest, external: Mapping[str, Digest]) -> Digest:
@@ -37,18 +31,20 @@ def model_digest(onnx: Digest, external: Mapping[str, Digest]) -> Digest:
 def model_key(onnx: Digest, external: Mapping[str, Digest], tools: Mapping[str, str]) -> Key:
     """A model's facts, and that it passed the checks."""
     files = {f"model.external.{name}": str(digest) for name, digest in external.items()}
-    return _key("model", {"model.onnx": str(onnx), **files, "tool.onnx": tools["onnx"]})
+    return numbered_key("model", {"model.onnx": str(onnx), **files, "tool.onnx": tools["onnx"]})
 
 
 def operators_key(structure: Digest, runtime: str, version: str) -> Key:
     """Which operators of a model a runtime's parser refuses: a matter of its structure, node names included."""
-    return _key("operators", {"model.structure": str(structure), "runtime": runtime, "runtime.version": version})
+    return numbered_key(
+        "operators", {"model.structure": str(structure), "runtime": runtime, "runtime.version": version}
+    )
 
 
 def calibration_ingredients(calibration: Calibration, data: Digest, tools: Mapping[str, str]) -> dict[str, Ingredient]:
     """What, beside the model, decides a calibration table."""
     named: dict[str, Ingredient] = {
-        "calibration.recipe": _RECIPES["calibration"],
+        "calibration.recipe": RECIPES["calibration"],
         "calibration.data": str(data),
         "calibration.samples": calibration.samples,
         "calibration.batch-size": calibration.batch_size,
@@ -71,7 +67,7 @@ def native_calibration_ingredients(
     TensorRT documents tables as portable between GPUs where calibration comes before layer fusion, as it does here.
     """
     named: dict[str, Ingredient] = {
-        "calibration.recipe": _RECIPES["calibration-native"],
+        "calibration.recipe": RECIPES["calibration-native"],
         "calibration.data": str(data),
         "calibration.samples": calibration.samples,
         "calibration.batch-size": calibration.batch_size,
@@ -91,7 +87,7 @@ def given_table_ingredients(table: Digest) -> dict[str, Ingredient]:
 
 def calibration_key(model: Digest, calibration: Mapping[str, Ingredient]) -> Key:
     """A calibration table. ``calibration`` is what ``calibration_ingredients`` gave."""
-    return _key("calibration", {"model": str(model), **calibration})
+    return numbered_key("calibration", {"model": str(model), **calibration})
 
 
 def prepared_ingredients(
@@ -105,7 +101,7 @@ def prepared_ingredients(
     typed = Precision.FP32 if precision is Precision.TF32 else precision
     named: dict[str, Ingredient] = {
         "model": str(model),
-        "prepared.recipe": _RECIPES["prepared"],
+        "prepared.recipe": RECIPES["prepared"],
         "prepared.precision": str(typed),
         "tool.onnx": tools["onnx"],
     }
@@ -119,7 +115,7 @@ def prepared_ingredients(
 
 def prepared_key(prepared: Mapping[str, Ingredient]) -> Key:
     """A typed model. ``prepared`` is what ``prepared_ingredients`` gave."""
-    return _key("prepared", dict(prepared))
+    return numbered_key("prepared", dict(prepared))
 
 
 def engine_key(
@@ -178,105 +174,12 @@ def engine_key(
         for name, shapes in profile.items():
             for bound in ("min", "opt", "max"):
                 named[f"profile.{number}.{name}.{bound}"] = "x".join(map(str, getattr(shapes, bound)))
-    return _key("engine", named)
+    return numbered_key("engine", named)
 
 
 def refit_key(engine: Key, structure: Digest) -> Key:
     """A refittable engine by the structure of its model, so that a retrained one finds it. ``engine`` is its key."""
     named = {name: value for name, value in engine.ingredients if name not in ("model", "recipe")}
-    return _key(
+    return numbered_key(
         "refit", {**named, "engine.recipe": dict(engine.ingredients)["recipe"], "model.structure": str(structure)}
     )
-
-
-def check_key(
-    prepared: Mapping[str, Ingredient],
-    data: Digest,
-    labels: Digest | None,
-    samples: int | None,
-    tools: Mapping[str, str],
-) -> Key:
-    """A comparison of a typed model with its original. Tolerances judge the figures later and are no part of it."""
-    return _key(
-        "check",
-        {
-            **prepared,
-            "accuracy.data": str(data),
-            "accuracy.labels": str(labels) if labels else None,
-            "accuracy.samples": samples,
-            "tool.onnxruntime": tools["onnxruntime"],
-            "tool.numpy": tools["numpy"],
-        },
-    )
-
-
-def engine_check_key(
-    engine: Digest,
-    model: Digest,
-    data: Digest,
-    labels: Digest | None,
-    *,
-    samples: int | None,
-    tools: Mapping[str, str],
-) -> Key:
-    """A comparison of an engine itself with the original model: by the engine's bytes, since tactics differ."""
-    return _key(
-        "check",
-        {
-            "engine": str(engine),
-            "model": str(model),
-            "accuracy.data": str(data),
-            "accuracy.labels": str(labels) if labels else None,
-            "accuracy.samples": samples,
-            "tool.onnxruntime": tools["onnxruntime"],
-            "tool.numpy": tools["numpy"],
-        },
-    )
-
-
-def layers_key(engine: Digest, *, gpu: str, driver: str) -> Key:
-    """The layers of an engine with their times."""
-    return _key("layers", {"engine": str(engine), "layers.gpu": gpu, "layers.driver": driver})
-
-
-def rebuild_key(engine: Digest, tactics: Digest) -> Key:
-    """The comparison of an engine with a second build from its own tactics."""
-    return _key("rebuild", {"engine": str(engine), "tactics": str(tactics)})
-
-
-def benchmark_key(engine: Digest, settings: Mapping[str, Any], *, data: Digest | None, gpu: str, driver: str) -> Key:
-    """The timing of an engine on one kind of GPU under one driver. ``settings`` is JSON."""
-    return _key("benchmark", {"engine": str(engine), **_timed(settings, data, gpu, driver)})
-
-
-def comparison_key(
-    base: Digest,
-    head: Digest,
-    settings: Mapping[str, Any],
-    *,
-    budget_percent: float | None,
-    data: Digest | None,
-    gpu: str,
-    driver: str,
-) -> Key:
-    """Two engines timed in turn on one GPU. The budget is part of it: it decides how long they are timed."""
-    named = {"engine.base": str(base), "engine": str(head), "comparison.budget-percent": budget_percent}
-    return _key("comparison", {**named, **_timed(settings, data, gpu, driver)})
-
-
-def original_key(model: Digest, settings: Mapping[str, Any], *, data: Digest | None, gpu: str, driver: str) -> Key:
-    """The timing of an original model in a framework. A PyTorch model is known by the ONNX model made of it."""
-    return _key("original", {"model": str(model), **_timed(settings, data, gpu, driver)})
-
-
-def _timed(settings: Mapping[str, Any], data: Digest | None, gpu: str, driver: str) -> dict[str, Ingredient]:
-    return {
-        "benchmark.settings": str(digest_from_json(settings)),
-        "benchmark.data": str(data) if data else None,
-        "benchmark.gpu": gpu,
-        "benchmark.driver": driver,
-    }
-
-
-def _key(kind: str, named: Mapping[str, Ingredient]) -> Key:
-    return key_from_ingredients(kind, {"recipe": _RECIPES[kind], **named})

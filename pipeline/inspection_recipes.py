@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline.artefacts.recipe import Recipe
 from pipeline.devices import gpus_for_target
 from pipeline.engine_recipes import engine_request
-from pipeline.ingredients import layers_key, rebuild_key
 from pipeline.inspection.layers import layers_from_json
+from pipeline.measurement_keys import layers_key, rebuild_key
 from pipeline.recipes import memory_bytes
 from pipeline.stripped import runnable_file, sources_with_weights
 from pipeline.targets import TENSORRT

@@ -10,13 +10,13 @@ from pipeline.digest import digest_from_file
 from pipeline.errors import ModelError
 from pipeline.ingredients import (
     calibration_key,
-    check_key,
     native_calibration_ingredients,
     operators_key,
     prepared_ingredients,
     prepared_key,
 )
 from pipeline.manifest.types import CalibrationMethod
+from pipeline.measurement_keys import check_key
 from pipeline.prepare.calibration_table import read_table
 from pipeline.prepare.facts import facts_to_json
 from pipeline.provenance.origin import Origin

@@ -16,7 +16,6 @@ from pipeline.digest import digest_from_bytes
 from pipeline.ingredients import (
     calibration_ingredients,
     calibration_key,
-    check_key,
     engine_key,
     model_digest,
     model_key,
@@ -27,6 +26,7 @@ from pipeline.ingredients import (
 )
 from pipeline.keys import Key, key_from_ingredients
 from pipeline.manifest.types import BuildSettings, Calibration, CalibrationMethod, Location, ShapeRange
+from pipeline.measurement_keys import check_key
 from pipeline.precision import Precision
 from pipeline.targets import Target
 
