@@ -23,8 +23,9 @@ from pipeline.publish.github import outputs_from_report, write_outputs, write_st
 from pipeline.publish.json_output import print_json
 from pipeline.publish.parts import REPORT_JSON
 from pipeline.publish.progress import Progress
-from pipeline.publish.report import EngineReport, Status, report_to_json
+from pipeline.publish.report import EngineReport, Status
 from pipeline.publish.terminal import print_plan, print_report
+from pipeline.publish.whole import whole_to_json
 from pipeline.run import carry_out, make_plan, open_context, trusted_store_from_settings
 from pipeline.time_limits import RunLimit
 
@@ -109,7 +110,7 @@ def run(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
     _publish(settings, report, details)
     unpublished = _commented(settings, cancel, report, details)
     if as_json:
-        print_json(report_to_json(report))
+        print_json(whole_to_json(report, details))
     else:
         print_report(report, sys.stdout, details=details)
     if report.with_status(Status.FAILED):

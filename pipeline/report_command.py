@@ -10,7 +10,7 @@ from pipeline.errors import PublishError
 from pipeline.publish.github import write_step_summary
 from pipeline.publish.json_output import print_json
 from pipeline.publish.parts import merged, read_parts
-from pipeline.publish.report import report_to_json
+from pipeline.publish.whole import whole_to_json
 from pipeline.settings import publishing_from_mapping
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def run_report(options: argparse.Namespace, environment: Mapping[str, str]) -> i
     parts = read_parts(Path(options.source))
     report = merged(parts.reports)
     if options.format == "json":
-        print_json(report_to_json(report))
+        print_json(whole_to_json(report, parts.details))
     elif options.format == "terminal":
         from pipeline.publish.terminal import print_report
 

@@ -11,7 +11,8 @@ from pipeline.inspection.layers import EngineLayers, layers_from_json
 from pipeline.publish.details import Details, details_from_json
 from pipeline.publish.figures import importance
 from pipeline.publish.record import RecordError
-from pipeline.publish.report import JobReport, Outcome, Report, Status, report_from_json
+from pipeline.publish.report import JobReport, Outcome, Report, Status
+from pipeline.publish.whole import whole_from_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,7 +38,7 @@ class Parts:
 
 
 def read_parts(folder: Path) -> Parts:
-    """Every ``report.json`` in ``folder`` and below, in the order of their paths, and what they tell of beside them.
+    """Every ``report.json`` in ``folder`` and below, in the order of their paths, with what else they tell.
 
     Raises ``SettingsError`` where there is none, one cannot be read, or they are of several manifests.
     """
@@ -49,7 +50,8 @@ def read_parts(folder: Path) -> Parts:
         raise SettingsError(
             f"there is no {REPORT_JSON}", fix="name the folder that a run wrote with --out", where=str(folder)
         )
-    reports = tuple(_read(path, _checked_report) for path in paths)
+    wholes = tuple(_read(path, _checked_whole) for path in paths)
+    reports = tuple(report for report, _ in wholes)
     manifests = dict.fromkeys(report.manifest for report in reports)
     if len(manifests) > 1:
         raise SettingsError(
@@ -58,8 +60,10 @@ def read_parts(folder: Path) -> Parts:
             fix="name a folder with those of one",
             where=str(folder),
         )
-    besides = (path.with_name(DETAILS_JSON) for path in paths)
-    details = _joined([_read(path, details_from_json) for path in besides if path.is_file()])
+    found = [
+        _details_beside(path) if inside is None else inside for path, (_, inside) in zip(paths, wholes, strict=True)
+    ]
+    details = _joined([each for each in found if each is not None])
     layers: dict[str, EngineLayers] = {}
     for path, report in zip(paths, reports, strict=True):
         layers |= layers_beside(path.parent, report)
@@ -125,6 +129,11 @@ def layers_beside(folder: Path, report: Report) -> dict[str, EngineLayers]:
     return {job: _read(path, layers_from_json) for job, path in inside.items() if path.is_file()}
 
 
+def _details_beside(path: Path) -> Details | None:
+    beside = path.with_name(DETAILS_JSON)
+    return _read(beside, details_from_json) if beside.is_file() else None
+
+
 def _joined(parts: Sequence[Details]) -> Details:
     joined = Details()
     for part in parts:
@@ -156,11 +165,11 @@ def _read(path: Path, read: Callable[[Any], Read]) -> Read:
         raise SettingsError("the file is no report that this version reads", why=why, where=str(path)) from error
 
 
-def _checked_report(value: Any) -> Report:
-    """A report whose figures can be divided by."""
-    report = report_from_json(value)
+def _checked_whole(value: Any) -> tuple[Report, Details | None]:
+    """A report whose figures can be divided by, and the details in the same document."""
+    report, details = whole_from_json(value)
     for job in report.jobs:
         for timed in (job.speed.engine, *job.speed.originals) if job.speed else ():
             if timed.compute.p50_ms <= 0:
                 raise RecordError(f"{job.id}: a median of {timed.compute.p50_ms} ms is none")
-    return report
+    return report, details

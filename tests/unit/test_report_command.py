@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.cli import main
-from pipeline.publish.report import report_from_json
+from pipeline.publish.whole import whole_from_json
 
 if TYPE_CHECKING:
     import pytest
@@ -29,8 +29,20 @@ def test_showing_a_failed_run_is_no_failure_unless_asked_to_be(capsys: pytest.Ca
 
 
 def test_json_is_a_report_again(capsys: pytest.CaptureFixture[str]) -> None:
-    report = report_from_json(json.loads(printed(capsys, "--format", "json")))
+    report, _ = whole_from_json(json.loads(printed(capsys, "--format", "json")))
     assert len(report.jobs) == 96
+
+
+def test_json_tells_the_change_against_the_base_branch(capsys: pytest.CaptureFixture[str]) -> None:
+    details = json.loads(printed(capsys, "--format", "json"))["details"]
+    assert details["base"] == "main at 1f2e3d4"
+    assert {job["change"]["verdict"] for job in details["jobs"] if job["change"]} >= {"faster", "slower"}
+
+
+def test_what_json_prints_is_shown_like_the_folder_it_is_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "report.json").write_text(printed(capsys, "--format", "json"))
+    assert main(["report", "--from", str(tmp_path), "--format", "markdown"], {}) == 0
+    assert capsys.readouterr().out == printed(capsys, "--format", "markdown")
 
 
 def test_markdown_is_that_of_the_step_summary(capsys: pytest.CaptureFixture[str]) -> None:
