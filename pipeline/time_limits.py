@@ -32,7 +32,7 @@ class JobBudget:
 
 
 class RunLimit:
-    """The limit of a whole run. ``reached`` says that it is the reason why ``cancel`` is set."""
+    """The limit of a whole run. ``reached`` says that it was the reason why ``cancel`` was set."""
 
     def __init__(self, cancel: threading.Event, limit_s: float | None) -> None:
         self.limit_s = limit_s
@@ -41,7 +41,10 @@ class RunLimit:
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[RunLimit]:
-        """Set ``cancel`` when the limit is reached while the block runs, unless it is set already."""
+        """Set ``cancel`` when the limit is reached while the block runs, unless it is set already.
+
+        After the block it is taken back, because what is told of the run (baselines, the comment) is not to end too.
+        """
         if self.limit_s is None:
             yield self
             return
@@ -53,6 +56,8 @@ class RunLimit:
         finally:
             timer.cancel()
             timer.join()
+            if self.reached:
+                self._cancel.clear()
 
     def _reach(self) -> None:
         if not self._cancel.is_set():

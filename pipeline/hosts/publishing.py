@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 
+_UNWRITTEN = "the comment was not written"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publishing:
     """What was asked for. ``place`` is ``None`` outside of GitHub Actions and GitLab CI.
@@ -47,11 +50,16 @@ class Publishing:
 def publish_run(settings: Settings, cancel: threading.Event, report: Report, details: Details) -> int:
     """Store the run's part beside the cache, and publish it with those of the other jobs of its commit.
 
-    Without a cache the comment shows this run alone. Returns 10 where the comment is required and was not written,
-    else 0.
+    Without a cache the comment shows this run alone. A run that was cancelled stores and publishes nothing: its runner
+    is about to kill it, and what it left undone says nothing of the change. Returns 10 where the comment is required
+    and was not written, else 0.
     """
     assert settings.publishing is not None  # noqa: S101  the caller asks only then
     place = settings.publishing.place
+    if place is not None and cancel.is_set():
+        return _without_comment(
+            settings.publishing, PublishError(_UNWRITTEN, why="the run was cancelled", fix="run again")
+        )
     own = Parts((report,), details, {})
     read = _stored_parts(settings, cancel, place, own) if place is not None and place.commit else None
     return publish_parts(settings.publishing, read or (lambda: own), Patience(sleep=cancel.wait, say=say))
@@ -66,11 +74,7 @@ def publish_parts(publishing: Publishing, read: Callable[[], Parts], patience: P
         manifest = manifest_name(read().reports[0].manifest)
         print(published(publishing.place, manifest, read, patience).told, file=sys.stderr)
     except PublishError as error:
-        level = "error" if publishing.required else "warning"
-        print(f"{level}: {one_line(str(error), 2000)}", file=sys.stderr)
-        if publishing.summary is not None:
-            _tell(publishing.summary, error)
-        return PublishError.exit_code if publishing.required else 0
+        return _without_comment(publishing, error)
     return 0
 
 
@@ -85,6 +89,14 @@ def manifest_name(manifest: str) -> str:
     if Path(path).is_absolute() and Path(path).is_relative_to(Path.cwd()):
         path = os.fspath(Path(path).relative_to(Path.cwd()))
     return posixpath.normpath(path).encode("utf-8", "replace").decode()
+
+
+def _without_comment(publishing: Publishing, error: PublishError) -> int:
+    level = "error" if publishing.required else "warning"
+    print(f"{level}: {one_line(str(error), 2000)}", file=sys.stderr)
+    if publishing.summary is not None:
+        _tell(publishing.summary, error)
+    return PublishError.exit_code if publishing.required else 0
 
 
 def _stored_parts(settings: Settings, cancel: threading.Event, place: Place, own: Parts) -> Callable[[], Parts] | None:

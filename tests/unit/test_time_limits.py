@@ -46,3 +46,18 @@ def test_no_limit_watches_nothing() -> None:
     before = threading.active_count()
     with RunLimit(threading.Event(), None).watched():
         assert threading.active_count() == before
+
+
+def test_what_is_told_of_a_run_after_its_limit_is_not_cancelled_too() -> None:
+    cancel = threading.Event()
+    with RunLimit(cancel, 0.01).watched() as limit:
+        assert cancel.wait(10)
+    assert limit.reached
+    assert not cancel.is_set()
+
+
+def test_a_run_that_the_user_cancelled_stays_cancelled() -> None:
+    cancel = threading.Event()
+    with RunLimit(cancel, 60).watched():
+        cancel.set()
+    assert cancel.is_set()
