@@ -72,6 +72,8 @@ def gitlab_pipeline(batches: tuple[Batch, ...]) -> dict[str, Any]:
     """A child pipeline: a job for each batch, then the report over all parts, those of the plan among them.
 
     JSON is YAML too. The trigger hands ``PARENT_PIPELINE_ID``, ``TRT_ENGINE_IMAGE`` and the settings over as variables.
+    Without rules GitLab keeps jobs for branches and tags, and a merge request's child pipeline would have none
+    ("Run child pipelines with merge request pipelines" in docs.gitlab.com/ci/pipelines/downstream_pipelines).
     """
     image = {"name": "$TRT_ENGINE_IMAGE", "entrypoint": [""]}
     builds = {
@@ -95,11 +97,12 @@ def gitlab_pipeline(batches: tuple[Batch, ...]) -> dict[str, Any]:
         "script": [
             f"trt-engines report --from {PARTS} --format code-quality > {CODE_QUALITY}",
             f"trt-engines report --from {PARTS} --format metrics > {METRICS}",
-            f"trt-engines report --from {PARTS} --publish",
+            f"trt-engines report --from {PARTS} --publish --exit-code",
         ],
         "artifacts": {"when": "always", "reports": {"codequality": CODE_QUALITY, "metrics": METRICS}},
     }
-    return {"stages": ["build", "report"], **builds, "trt-engines-report": report}
+    always = {"rules": [{"when": "always"}]}
+    return {"workflow": always, "stages": ["build", "report"], **builds, "trt-engines-report": report}
 
 
 def _labels(planned: PlannedJob, runners: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

@@ -81,7 +81,7 @@ def test_a_pipeline_builds_on_the_runners_of_each_target_and_the_next_one_builds
     assert plan == "plan --matrix gitlab --out trt-engines-parts/plan"
     assert quality == "report --from trt-engines-parts --format code-quality"
     assert metrics == "report --from trt-engines-parts --format metrics"
-    assert report == "report --from trt-engines-parts --publish"
+    assert report == "report --from trt-engines-parts --publish --exit-code"
     assert sorted(call.rsplit("/", 1)[1] for call in builds) == ["cpu", "gpu-l4"]
     assert "passed: 3 jobs, 3 built" in told
     assert "passed: 6 jobs, 6 built" in told

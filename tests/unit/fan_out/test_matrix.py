@@ -68,10 +68,14 @@ def test_gitlab_gets_a_job_for_each_batch_and_a_report_over_all() -> None:
 
 def test_gitlabs_report_is_a_comment_and_two_files_that_it_shows_in_the_merge_request() -> None:
     report = gitlab_pipeline(())["trt-engines-report"]
-    assert report["script"][-1] == "trt-engines report --from trt-engines-parts --publish"
+    assert report["script"][-1] == "trt-engines report --from trt-engines-parts --publish --exit-code"
     files = report["artifacts"]["reports"]
     assert report["script"][0].endswith(f"--format code-quality > {files['codequality']}")
     assert report["script"][1].endswith(f"--format metrics > {files['metrics']}")
+
+
+def test_gitlabs_pipeline_keeps_its_jobs_where_a_merge_request_began_it() -> None:
+    assert gitlab_pipeline(())["workflow"] == {"rules": [{"when": "always"}]}
 
 
 def test_gitlabs_pipeline_is_never_empty_because_an_empty_one_fails() -> None:
