@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 PARTS = "trt-engines-parts"
 """The folder below which each runner leaves its engines and its report, in a folder of its own."""
+ID_TOKEN = {"TRT_ENGINE_ID_TOKEN": {"aud": "$CI_SERVER_URL"}}
+WITH_ROLE = (
+    'if [ -n "${AWS_ROLE_ARN:-}" ]; then AWS_WEB_IDENTITY_TOKEN_FILE=$(mktemp); export AWS_WEB_IDENTITY_TOKEN_FILE; '
+    'printf %s "$TRT_ENGINE_ID_TOKEN" > "$AWS_WEB_IDENTITY_TOKEN_FILE"; fi'
+)
+"""How a job of GitLab becomes an AWS role: boto3 reads the job's ID token from a file that this variable names."""
 CODE_QUALITY, METRICS = "trt-engines-code-quality.json", "trt-engines-metrics.txt"
 
 
@@ -81,6 +87,8 @@ def gitlab_pipeline(batches: tuple[Batch, ...]) -> dict[str, Any]:
             "stage": "build",
             "image": image,
             "tags": list(batch.labels),
+            "id_tokens": ID_TOKEN,
+            "before_script": [WITH_ROLE],
             "script": [f"trt-engines run --only '{batch.only}' --out '{PARTS}/{batch.name}'"],
             "artifacts": {"when": "always", "paths": [f"{PARTS}/{batch.name}"]},
         }

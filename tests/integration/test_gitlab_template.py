@@ -21,6 +21,7 @@ include:
 """
 COMMAND = """#!/bin/sh
 echo "$*" >> {calls}
+if [ -n "$AWS_WEB_IDENTITY_TOKEN_FILE" ]; then cp "$AWS_WEB_IDENTITY_TOKEN_FILE" "{calls}-token-of-$1"; fi
 exec {python} {entrypoint} "$@"
 """
 
@@ -88,3 +89,21 @@ def test_a_pipeline_builds_on_the_runners_of_each_target_and_the_next_one_builds
     assert "passed: 9 jobs, 9 built" in told
     run_pipeline(project)
     assert calls(project) == [plan, quality, metrics, report]
+
+
+def test_a_limit_that_a_cached_engine_misses_fails_the_pipeline(project: Path) -> None:
+    run_pipeline(project)
+    manifest = project / "trt-engines.yaml"
+    manifest.write_text(manifest.read_text().replace("engine_size_mib: 5", "engine_size_mib: 0.001"))
+    told = run_pipeline(project)  # whose own exit code knows nothing of a child pipeline's
+    assert len([call for call in calls(project) if call.startswith("run")]) == 2
+    assert "FAIL  trt-engines-report" in told
+
+
+def test_jobs_that_need_the_bucket_take_a_role_by_their_id_token(project: Path) -> None:
+    """GitLab makes the token; here it is a variable of the pipeline."""
+    with (project / ".gitlab-ci.yml").open("a") as pipeline:
+        pipeline.write("variables: {AWS_ROLE_ARN: arn, TRT_ENGINE_ID_TOKEN: ey.token}\n")
+    run_pipeline(project)
+    tokens = {path.name.rpartition("-")[2]: path.read_text() for path in project.parent.glob("calls-token-of-*")}
+    assert tokens == {"plan": "ey.token", "run": "ey.token"}

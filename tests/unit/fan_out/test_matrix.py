@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline.errors import SettingsError
 from pipeline.fan_out.matrix import batches_from_jobs, github_matrix, gitlab_pipeline
@@ -10,6 +12,7 @@ from pipeline.plan import PlannedJob, State, jobs_from_manifest
 from pipeline.precision import Precision
 from tests.support.specs import H200, SM_89, job, manifest_of, model_spec
 
+TEMPLATE = Path(__file__).parents[3] / "templates/gitlab/trt-engines.yml"
 RUNNERS = {"h200": ("self-hosted", "gpu h200"), "default": ("ubuntu-24.04",)}
 
 
@@ -72,6 +75,16 @@ def test_gitlabs_report_is_a_comment_and_two_files_that_it_shows_in_the_merge_re
     files = report["artifacts"]["reports"]
     assert report["script"][0].endswith(f"--format code-quality > {files['codequality']}")
     assert report["script"][1].endswith(f"--format metrics > {files['metrics']}")
+
+
+def test_gitlabs_builds_take_their_role_like_the_plan_does() -> None:
+    """The component's own file is no Python; what both say must be the same."""
+    plan = next(document for document in yaml.safe_load_all(TEMPLATE.read_text()) if "trt-engines-plan" in document)[
+        "trt-engines-plan"
+    ]
+    build = gitlab_pipeline(batches_from_jobs(THREE, RUNNERS))["trt-engines-build-ubuntu-24.04"]
+    assert (build["id_tokens"], build["before_script"]) == (plan["id_tokens"], plan["before_script"])
+    assert "id_tokens" not in gitlab_pipeline(())["trt-engines-report"]
 
 
 def test_gitlabs_pipeline_keeps_its_jobs_where_a_merge_request_began_it() -> None:
