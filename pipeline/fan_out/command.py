@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline.assemble import report_from_outcomes
 from pipeline.assemble_details import details_from_outcomes
 from pipeline.base_branch import keep_baselines, load_base
-from pipeline.deliver import LOGS, deliver_engine, deliver_report
+from pipeline.deliver import LOGS, deliver_engine, deliver_report, forget_report
 from pipeline.errors import PublishError
 from pipeline.fan_out.matrix import batches_from_jobs, github_matrix, gitlab_pipeline
 from pipeline.fan_out.settled import settled_or_planned
@@ -36,6 +36,7 @@ def plan_matrix(settings: Settings, cancel: threading.Event, host: str) -> int:
     Raises ``SettingsError`` where a job has no runner, and ``PublishError`` where the output folder cannot be written.
     """
     started, clock = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), time.monotonic()
+    forget_report(settings.out)
     with Progress(sys.stderr) as progress, open_context(settings, cancel, progress, settings.out / LOGS) as context:
         manifest, jobs, models = survey_jobs(context)
         recipes = replace(context.recipes, workshop=context.workshop.cached_only())

@@ -54,7 +54,7 @@ def markdown_from_report(report: Report, limit_bytes: int = LIMIT_BYTES, *, deta
     if limit_bytes < MINIMUM_BYTES:
         raise ValueError(f"{limit_bytes} bytes are too few for a report, which needs {MINIMUM_BYTES}")
     details = details or Details()
-    opening, closing = _opening(report, details), _closing(report)
+    opening, closing = _opening(report, details), _closing(report, details)
     factors = size_factors(report)
     rows = [_row(job, factors) for job in report.jobs]
     order = sorted(range(len(rows)), key=lambda index: importance(report.jobs[index].status))
@@ -162,12 +162,13 @@ def _named(ids: Sequence[str]) -> str:
     return f"{named} and {len(ids) - _NAMED_JOBS} more" if len(ids) > _NAMED_JOBS else named
 
 
-def _closing(report: Report) -> str:
+def _closing(report: Report, details: Details) -> str:
     runtimes = [code_span(f"{name} {version}", 60) for name, version in list(report.runtimes.items())[:_NAMED_RUNTIMES]]
     made = ", ".join((*runtimes, f"release {code_span(report.tool_version, 40)}"))
+    held = f"; held against {code_span(details.base, 200)}" if details.base else ""
     facts = (
         f"Manifest {code_span(report.manifest, 200)}, with {made}; started {code_span(report.started, 40)}, "
-        f"took {duration_text(report.elapsed_s)}."
+        f"took {duration_text(report.elapsed_s)}{held}."
     )
     return "\n\n".join((*checked_as_text(report), facts))
 

@@ -94,12 +94,13 @@ class FakeMachine:
         command: Sequence[str] = ("run",),
         **environment: str,
     ) -> dict[str, Any]:
-        """Run the main job, or another command; the report with ``returncode`` and ``details``."""
+        """Run the main job, or another command; the report, if it left one, with ``returncode`` and ``details``."""
         (self.folder / "model.onnx").write_bytes(b"a model")
         (self.folder / "evaluation.npz").write_bytes(b"data")
         (self.folder / "trt-engines.yaml").write_text(MANIFEST.format(level=level, more=more, precisions=precisions))
         returncode = main(list(command), {"TRT_ENGINE_REPOSITORY": "acme/models", **environment})
-        report: dict[str, Any] = json.loads((self.folder / "engines/report.json").read_text())
+        written = self.folder / "engines/report.json"
+        report: dict[str, Any] = json.loads(written.read_text()) if written.exists() else {}
         path = self.folder / "engines/report-details.json"
         return report | {"returncode": returncode, "details": json.loads(path.read_text()) if path.exists() else None}
 

@@ -225,8 +225,9 @@ def test_an_engine_that_was_never_compared_is_for_a_runner(
 ) -> None:
     machine.run_change(level=2, more=TIMED)
     machine.run_main(more=TIMED)
-    machine.plan_change(level=2, more=TIMED)
+    planned = machine.plan_change(level=2, more=TIMED)
     assert "its engine is cached, but comparison of digits/h200/fp16 is not cached" in capsys.readouterr().err
+    assert "jobs" not in planned, "the report of the run before is taken for the plan's"
 
 
 def test_a_branch_that_loosens_a_limit_and_builds_nothing_leaves_the_new_one(machine: FakeMachine) -> None:

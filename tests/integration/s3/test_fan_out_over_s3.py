@@ -86,3 +86,38 @@ def test_only_what_is_missing_is_handed_out_even_after_a_builder_died(checkout: 
     assert len(settled) == 9
     assert set(settled.values()) == {"cached"}
     assert len(list((checkout / "parts/plan").rglob("*.engine"))) == 9
+
+    without = ("plan", "--matrix", "github", "--out", "parts/plan", "--cache", "none")
+    assert len(json.loads(finish(start(checkout, *without)))["include"]) == 2
+    assert not (checkout / "parts/plan/report.json").exists()
+
+
+def test_where_all_is_cached_the_report_of_the_plan_alone_tells_everything(
+    checkout: Path, settings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pull request that changes a limit: no build job runs, so the plan alone can tell what it is held against."""
+    monkeypatch.setenv("TRT_ENGINE_REPOSITORY", "acme/models")
+    monkeypatch.setenv("TRT_ENGINE_COMMIT", "1234abc" + 33 * "0")
+    monkeypatch.setenv("TRT_ENGINE_BRANCH", "main")
+    finish(start(checkout, "run", "--out", "main", "--only", "*/sm_89/*", *settings))
+    monkeypatch.delenv("TRT_ENGINE_BRANCH")
+    monkeypatch.setenv("TRT_ENGINE_BASE_BRANCH", "main")
+    manifest = checkout / "trt-engines.yaml"
+    manifest.write_text(manifest.read_text().replace("engine_size_mib: 5", "engine_size_mib: 50"))
+
+    request = [*settings[:2], "--cache-scope", "pr/5/7", "--only", "*/sm_89/*"]
+    plan = json.loads(finish(start(checkout, "plan", "--matrix", "github", "--out", "parts/plan", *request)))
+    assert plan == {"include": []}
+    report = json.loads(finish(start(checkout, "report", "--from", "parts", "--format", "json", "--exit-code")))
+    assert [job["status"] for job in report["jobs"]] == ["cached"] * 3
+    details = report["details"]
+    assert details["base"] == "main at 1234abc"
+    assert {job["job"]: job["base"]["figures"]["engine_size_bytes"] for job in details["jobs"]} == {
+        job["id"]: job["engine"]["size_bytes"] for job in report["jobs"]
+    }
+    assert {(gate["gate"], gate["base"], gate["head"], gate["held"]) for gate in details["changed_gates"]} == {
+        ("budgets.engine_size_mib", 5, 50, True)
+    }
+    assert "held against `main at 1234abc`" in finish(
+        start(checkout, "report", "--from", "parts", "--format", "markdown")
+    )

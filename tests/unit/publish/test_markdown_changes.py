@@ -33,6 +33,12 @@ def test_the_verdict_tells_what_became_slower_and_what_the_gpu_did() -> None:
     assert "2 min 5 s of GPU time spent, 31.0 s saved" in line
 
 
+def test_the_base_branch_is_named_also_where_no_engine_differs_from_its_own() -> None:
+    text = rendered(details=Details(base="main at 1234abc"))
+    assert "### Against" not in text
+    assert text.endswith("held against `main at 1234abc`.\n")
+
+
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 def test_foreign_text_in_details_stays_text(text: str) -> None:
     report = hostile_report(text)
