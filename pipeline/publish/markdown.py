@@ -65,6 +65,7 @@ def markdown_from_report(report: Report, limit_bytes: int = LIMIT_BYTES, *, deta
         *(_failure(job) for job in report.jobs if job.failure is not None),
         *_warnings(report),
         *again_section(report, details),
+        *_keys(report),
     ]
 
     room = limit_bytes - _bytes((opening, *_HEADER, closing)) - _LEFT_OUT_BYTES
@@ -117,6 +118,14 @@ def _layers(report: Report) -> Iterable[str]:
         header = (f"| {' | '.join(LAYERS_HEADER)} |", "| :-- | --: | --: | :-- | :-- |")
         body = "\n".join((*header, *table))
         yield f"<details><summary>Layers by precision</summary>\n\n{body}\n\n</details>"
+
+
+def _keys(report: Report) -> Iterable[str]:
+    """What each engine is made from, in one word: who builds a job again compares it."""
+    rows = [f"| {cell_code_span(job.id, 200)} | `{job.engine.key}` |" for job in report.jobs if job.engine is not None]
+    if rows:
+        body = "\n".join(("| job | key |", "| :-- | :-- |", *rows))
+        yield f"<details><summary>Keys</summary>\n\n{body}\n\n</details>"
 
 
 def _failure(job: JobReport) -> str:

@@ -28,6 +28,13 @@ def test_the_verdict_comes_first_and_on_one_line() -> None:
     assert markdown_from_report(long_report(2)).splitlines()[2] == "**Passed**: 2 jobs, 2 cached, in 12.3 s."
 
 
+def test_the_key_of_every_engine_is_there_to_compare() -> None:
+    text = markdown_from_report(sample_report())
+    keys = [str(job.engine.key) for job in sample_report().jobs if job.engine is not None]
+    assert len(keys) == 4
+    assert [key for key in keys if f"| `{key}` |" not in text] == []
+
+
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 def test_foreign_text_stays_text(text: str) -> None:
     assert live_parts(markdown_from_report(hostile_report(text))) == set()
