@@ -54,6 +54,7 @@ def after(tmp_path: Path) -> Aftermath:
         processes=(),
         elapsed_s=1.0,
         canaries=(CANARY,),
+        comments=("passed",),
     )
 
 
@@ -94,6 +95,7 @@ SPOILT: dict[str, Callable[[Aftermath], Aftermath]] = {
     "_exit_code_matches_the_report": lambda after: replace(after, exit_code=6),
     "_a_cancel_is_done_in_time": _slow,
     "_nothing_is_left_over": lambda after: replace(after, processes=("sleep",)),
+    "_there_is_at_most_one_comment": lambda after: replace(after, comments=("passed", "passed")),
     "_no_secret_is_told": _telling,
     "_no_traceback": lambda after: replace(after, said="Traceback (most recent call last):"),
 }
@@ -103,6 +105,12 @@ SPOILT: dict[str, Callable[[Aftermath], Aftermath]] = {
 def test_each_invariant_can_fail(invariant: Callable[[Aftermath], Iterable[str]], after: Aftermath) -> None:
     assert list(invariant(after)) == []
     assert list(invariant(SPOILT[invariant.__name__](after)))
+
+
+def test_a_comment_that_is_missing_or_tells_a_secret_is_found(after: Aftermath) -> None:
+    published = replace(after, plan=replace(after.plan, publishes=True, host_faults=()), comments=())
+    assert len(violations_of(published)) == 1
+    assert len(violations_of(replace(published, comments=(CANARY,)))) == 1
 
 
 def test_files_that_are_left_over_are_found(after: Aftermath) -> None:
@@ -116,6 +124,7 @@ def test_the_same_seed_draws_the_same_plan_and_every_fault_is_drawn() -> None:
     assert plans == [plan_of(3, number, with_bucket=True) for number in range(400)]
     drawn = {kind for plan in plans for kind in plan.kinds}
     assert {f"child: {fault['fault']}" for fault in CHILD_FAULTS} | {f"cache: {name}" for name in DAMAGES} <= drawn
+    assert {"comment: POST 500", "comment: POST cut", "comment: PATCH 503"} <= drawn
     assert {"SIGINT+SIGTERM", "SIGKILL", "time limit of the run", "child: hang", "no fault"} <= drawn
 
 

@@ -3,7 +3,8 @@
     python -m tests.support.soak RUNS SEED [--without-bucket]
 
 The digits example with the real step, its children giving again what the real tasks gave once. Caches are a folder, a
-real S3 server behind a proxy that answers wrongly, and one before the other. Ends with 1 where anything did not hold,
+real S3 server behind a proxy that answers wrongly, and one before the other. Some runs write the comment of the only
+pull request, on a GitHub of the tests' own that answers wrongly too. Ends with 1 where anything did not hold,
 and with 2 where there is no server to test with and ``--without-bucket`` was not given.
 """
 
@@ -27,9 +28,12 @@ import boto3
 
 from pipeline.digest import digest_from_file
 from tests.support.ceph import CephMissing, Gateway, running_gateway
+from tests.support.fake_github import TOKEN, FakeGitHub
+from tests.support.fake_host import Fault as HostFault
 from tests.support.fault_tasks import OUTCOME
 from tests.support.faulty_proxy import Fault, FaultyProxy, Request
 from tests.support.faulty_step import MANIFEST, plan_file, run_step_in, start_step
+from tests.support.publications import github_environment
 from tests.support.s3_places import BUCKET
 from tests.support.soak_cache import SCOPE, SECRET, SoakCache
 from tests.support.soak_invariants import Aftermath, violations_of
@@ -52,10 +56,11 @@ _SWEEPABLE_S = 1.1
 
 
 class Soak:
-    """The work folder, the caches and the server of one soak."""
+    """The work folder, the caches and the servers of one soak."""
 
-    def __init__(self, folder: Path, gateway: Gateway | None, proxy: FaultyProxy | None) -> None:
+    def __init__(self, folder: Path, host: FakeGitHub, gateway: Gateway | None, proxy: FaultyProxy | None) -> None:
         self._folder = folder
+        self._host = host
         self._gateway = gateway
         self._proxy = proxy
         self._recordings = folder / "recordings"
@@ -82,7 +87,9 @@ class Soak:
         if self._proxy is not None:
             self._proxy.script = _script(draw, plan.store_fault_share)
         limit = () if plan.time_limit_s is None else ("--time-limit-s", f"{plan.time_limit_s:.2f}")
-        process = self._start(work, cache, "--only", plan.only, "--workers", "3", *limit, faults=plan.faults)
+        self._host.faults = [HostFault(**fault) for fault in plan.host_faults]
+        options = ("--only", plan.only, "--workers", "3", *limit)
+        process = self._start(work, cache, *options, faults=plan.faults, publishes=plan.publishes)
         said, elapsed_s = _ended(process, plan)
         processes = self._left()
         if self._proxy is not None:
@@ -98,7 +105,8 @@ class Soak:
             damaged=cache.damaged(),
             processes=processes,
             elapsed_s=elapsed_s,
-            canaries=tuple(CANARIES.values()),
+            canaries=(*CANARIES.values(), TOKEN),
+            comments=tuple(self._host.own_bodies),
         )
         found = violations_of(after)
         if after.killed:
@@ -117,11 +125,16 @@ class Soak:
             found += [f"{place}: {entry} stays damaged" for entry in sorted(cache.damaged()) if "engine" in entry]
         return tuple(found)
 
-    def _start(self, work: Path, cache: SoakCache, *arguments: str, faults: Any = ()) -> subprocess.Popen[str]:
+    def _start(
+        self, work: Path, cache: SoakCache, *arguments: str, faults: Any = (), publishes: bool = False
+    ) -> subprocess.Popen[str]:
         place = cache.text(self._proxy.endpoint_url if self._proxy else None)
         options = ("--manifest", str(MANIFEST), "--cache", place, "--cache-scope", SCOPE)
         keys = self._gateway.environment() if self._gateway else {}
         environment = {**CANARIES, **keys, "AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "2"}
+        if publishes:
+            environment |= github_environment(self._host, self._folder)
+            options = (*options, "--publish")
         work.mkdir(exist_ok=True)
         return start_step(
             work, "run", *options, *arguments, faults=faults, recordings=self._recordings, environment=environment
@@ -221,7 +234,7 @@ def main(arguments: list[str] | None = None) -> int:
         except CephMissing as missing:
             print(f"soak: no S3 server to test with: {missing}", file=sys.stderr)
             return 2
-        soak = Soak(Path(folder), *server)
+        soak = Soak(Path(folder), opened.enter_context(FakeGitHub()), *server)
         for number in range(1, options.runs + 1):
             plan = plan_of(options.seed, number, with_bucket=server[0] is not None)
             after, found = soak.run(plan)

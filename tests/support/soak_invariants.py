@@ -29,7 +29,7 @@ class Aftermath:
 
     ``genuine`` is job id -> digest of the only engine that a builder made for it. ``damaged`` and ``damaged_before``
     are the unsound entries of its cache, ``processes`` what still runs of it, ``elapsed_s`` how long it lived after the
-    first signal.
+    first signal. ``comments`` are those of the pull request, which all runs of a soak share.
     """
 
     plan: Plan
@@ -43,6 +43,7 @@ class Aftermath:
     processes: tuple[str, ...]
     elapsed_s: float
     canaries: tuple[str, ...]
+    comments: tuple[str, ...]
 
     @property
     def killed(self) -> bool:
@@ -119,9 +120,19 @@ def _nothing_is_left_over(run: Aftermath) -> Iterator[str]:
     yield from (f"half-written: {path}" for path in unfinished)
 
 
+def _there_is_at_most_one_comment(run: Aftermath) -> Iterator[str]:
+    if len(run.comments) > 1:
+        yield f"there are {len(run.comments)} comments"
+    undisturbed = not (run.plan.host_faults or run.plan.signals or run.plan.time_limit_s is not None)
+    if run.plan.publishes and undisturbed and not run.comments:
+        yield "it wrote no comment"
+
+
 def _no_secret_is_told(run: Aftermath) -> Iterator[str]:
     places = [run.folder, *([run.cache_folder] if run.cache_folder else [])]
-    texts = {"its output": run.said.encode()} | {
+    # What is told to the runner as a secret is how the runner masks it.
+    said = "".join(line for line in run.said.splitlines(keepends=True) if not line.startswith("::add-mask::"))
+    texts = {"its output": said.encode(), "the comment": "".join(run.comments).encode()} | {
         str(path): path.read_bytes() for place in places for path in place.rglob("*") if path.is_file()
     }
     for where, data in texts.items():
@@ -145,6 +156,7 @@ INVARIANTS = (
     _exit_code_matches_the_report,
     _a_cancel_is_done_in_time,
     _nothing_is_left_over,
+    _there_is_at_most_one_comment,
     _no_secret_is_told,
     _no_traceback,
 )

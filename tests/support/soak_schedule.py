@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from tests.support.fake_host import HANG_UP
 
 PLACES = ("folder", "bucket", "folder and bucket")
 BUILDS = tuple(f"build-{precision}-{sm}" for precision in ("fp32", "fp16", "int8") for sm in ("8.6", "8.9", "12.0"))
@@ -35,7 +37,18 @@ STORE_FAULTS: tuple[dict[str, Any], ...] = (
     {"flip_at": 40},
     {"shorten": 1},
 )
+HOST_FAULTS: tuple[dict[str, Any], ...] = (
+    {"method": "GET", "status": 502},
+    {"method": "GET", "status": HANG_UP},
+    {"method": "POST", "status": 502, "path": "/comments"},
+    {"method": "POST", "status": 500, "path": "/comments", "after": True},
+    {"method": "POST", "status": HANG_UP, "path": "/comments", "after": True},
+    {"method": "PATCH", "status": 503},
+    {"method": "PATCH", "status": HANG_UP, "after": True},
+    {"method": "POST", "status": 403, "path": "/comments", "message": "Resource not accessible by integration"},
+)
 DAMAGES = ("flip a blob", "cut a blob", "flip a receipt", "cut a receipt", "remove a blob", "forge an engine")
+_PUBLISHING_SHARE = 0.3
 FILTERS = ("*", "*", "digits/sm_89/*", "*/int8", "digits/sm_120/fp16,digits/sm_86/fp32")
 
 
@@ -43,7 +56,8 @@ FILTERS = ("*", "*", "digits/sm_89/*", "*/int8", "digits/sm_120/fp16,digits/sm_8
 class Plan:
     """One run. ``seed`` draws what is decided while it runs; ``signals`` are sent ``after_s``, 0.2 s apart.
 
-    ``store_fault_share`` is the share of the requests to the bucket that something happens to.
+    ``store_fault_share`` is the share of the requests to the bucket that something happens to; ``host_faults`` befall
+    the requests about the comment, where it ``publishes`` one.
     """
 
     number: int
@@ -57,6 +71,8 @@ class Plan:
     signals: tuple[signal.Signals, ...]
     after_s: float
     time_limit_s: float | None
+    publishes: bool = False
+    host_faults: tuple[dict[str, Any], ...] = ()
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -64,6 +80,7 @@ class Plan:
         words = [f"child: {fault['fault']}" for fault in self.faults]
         words += [f"cache: {damage}" for damage in self.damages]
         words += ["bucket: faulty answers"] if self.store_fault_share and "bucket" in self.place else []
+        words += [f"comment: {fault['method']} {fault['status'] or 'cut'}" for fault in self.host_faults]
         words += ["+".join(each.name for each in self.signals)] if self.signals else []
         words += ["time limit of the run"] if self.time_limit_s is not None else []
         return tuple(words) or ("no fault",)
@@ -80,7 +97,7 @@ def plan_of(seed: int, number: int, *, with_bucket: bool) -> Plan:
         faults.insert(0, {"name": draw.choice(BUILDS), "fault": "hang"})
     cancels = ((signal.SIGINT,), (signal.SIGTERM,), (signal.SIGINT, signal.SIGTERM))
     signals = draw.choice(cancels) if ends == "cancelled" else (signal.SIGKILL,) if ends == "killed" else ()
-    return Plan(
+    plan = Plan(
         number=number,
         seed=f"{seed}/{number}/while it runs",
         place=draw.choice(PLACES if with_bucket else PLACES[:1]),
@@ -93,3 +110,6 @@ def plan_of(seed: int, number: int, *, with_bucket: bool) -> Plan:
         after_s=draw.uniform(0.1, 1.2),
         time_limit_s=draw.uniform(0.5, 2.0) if ends == "out of time" else None,
     )
+    if draw.random() < _PUBLISHING_SHARE:
+        plan = replace(plan, publishes=True, host_faults=tuple(draw.choices(HOST_FAULTS, k=draw.choice((0, 1, 2)))))
+    return plan
