@@ -9,6 +9,7 @@ from markdown_it import MarkdownIt
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 _SUMMARIES = (
     r"The (decisive line|\d+ decisive lines)( of <code>[^<>]*</code>)?",
+    "Keys",
     "Layers by precision",
     "The layers that changed most",
     "The last runs, and now",
