@@ -142,7 +142,8 @@ def _sidecar(
     report: EngineReport, outcome: JobOutcome, model: SurveyedModel, recipes: Recipes, *, runtime_version: str
 ) -> Sidecar:
     job, build = outcome.planned.job, outcome.planned.job.model.build
-    origin = outcome.engine.outcome.get("refit") if outcome.engine is not None else None
+    told = outcome.engine.outcome if outcome.engine is not None else {}
+    origin = told.get("refit")
     return Sidecar(
         job=job.id,
         key=report.key,
@@ -167,7 +168,7 @@ def _sidecar(
         builder_settings=builder_settings_from_build(
             build,
             effective_verbosity(job.target, build),
-            refit=effective_refit(job.target, build, job.precision, runtime_version),
+            refit=effective_refit(job.target, build, job.precision, runtime_version) and not told.get("not_refittable"),
         ),
     )
 

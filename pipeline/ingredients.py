@@ -160,6 +160,8 @@ def engine_key(
             "build.int8": build.int8 if precision.quantized else None,
             # Absent where they ask for nothing, so that older keys hold.
             **({"build.tactics": "kept"} if build.deterministic else {}),
+            # What `auto` asks for may be built without it, which must never be taken for what `always` demands.
+            **({"build.refit-required": True} if build.refit == "always" else {}),
             **(
                 {}
                 if build.dla_core is None

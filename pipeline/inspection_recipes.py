@@ -62,6 +62,7 @@ def rebuild_recipe(
         return None
     file, tactics = (str(engine.outcome[name]) for name in ("engine", "tactics"))
     wanted = engine_request(job, model, recipes)
+    plain = {"refit": False} if engine.outcome.get("not_refittable") else {}
     return Recipe(
         key=rebuild_key(engine.digest(file), engine.digest(tactics)),
         subject=job.id,
@@ -69,7 +70,12 @@ def rebuild_recipe(
         stage="rebuilding",
         sources=wanted.sources,
         request=lambda sources: {
-            "build": {**wanted.request(sources), "keep_tactics": False, "timing_cache": str(engine.files[tactics])},
+            "build": {
+                **wanted.request(sources),
+                **plain,
+                "keep_tactics": False,
+                "timing_cache": str(engine.files[tactics]),
+            },
             "layers": str(layers_file(layers)),
         },
         timeout_s=build.timeout_s,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artefacts.recipe import Shortcut
+from pipeline.artefacts.recipe import SecondTry, Shortcut
+from pipeline.build.refit_outcome import NotRefittableError
 from pipeline.cache.answers import Hit
 from pipeline.ingredients import refit_key
 from pipeline.plan import State, not_to_be_refitted, to_be_refitted
-from pipeline.retraining import weights_alone
+from pipeline.retraining import entry_before_retraining
 from pipeline.runtimes import effective_refit, refit_hindrance
 from pipeline.targets import TENSORRT
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pipeline.artefacts.recipe import Artefact, Recipe
+    from pipeline.cache.receipt import Receipt
+    from pipeline.errors import PipelineError
     from pipeline.keys import Key
     from pipeline.plan import Job, PlannedJob
     from pipeline.recipes import Recipes
@@ -49,13 +52,14 @@ def with_outlook(planned: PlannedJob, model: SurveyedModel, recipes: Recipes, en
     if built_s is not None:
         return to_be_refitted(planned, built_s)
     lookup = recipes.workshop.look_up(engine.key, engine.subject)
-    if not weights_alone(lookup, model):
+    before = entry_before_retraining(lookup, model)
+    if before is None:
         return planned
-    hindrance = _hindrance(job, model, version)
+    hindrance = _hindrance(job, model, version, before)
     return not_to_be_refitted(planned, f"built although the weights alone changed: {hindrance}")
 
 
-def _hindrance(job: Job, model: SurveyedModel, version: str) -> str:
+def _hindrance(job: Job, model: SurveyedModel, version: str, before: Receipt) -> str:
     build = model.spec.build
     if build.refit == "never":
         return "the manifest says `refit: never`"
@@ -65,7 +69,32 @@ def _hindrance(job: Job, model: SurveyedModel, version: str) -> str:
             return hindrance
     if model.evaluation is None:
         return "there is no `accuracy` data, and a refitted engine is used only after it was verified"
+    if before.metadata.get("not_refittable"):
+        return f"TensorRT could not build the earlier engine with REFIT: {before.metadata['not_refittable']}"
     return "no refittable engine of the same structure is in the cache"
+
+
+def build_without_refit(
+    job: Job, build_request: Callable[[tuple[Artefact, ...]], Mapping[str, Any]]
+) -> Callable[[PipelineError], SecondTry | None]:
+    """The second try of a job's build: the same without REFIT, where `auto` alone asked for it and it was the fault.
+
+    The engine keeps its key, which says what was asked; its outcome and receipt say what came of it, and no retrained
+    model finds it by its structure.
+    """
+
+    def second_try(error: PipelineError) -> SecondTry | None:
+        build = job.model.build
+        if not isinstance(error, NotRefittableError) or build.refit == "always" or build.strip_weights:
+            return None
+        return SecondTry(
+            stage="building without REFIT",
+            request=lambda sources: {**build_request(sources), "refit": False},
+            told={"not_refittable": error.why},
+            warning=f"built without REFIT, so that every retrained model is built again: {error.what}: {error.why}",
+        )
+
+    return second_try
 
 
 def refit_shortcut(

@@ -27,8 +27,3 @@ def entry_before_retraining(lookup: CacheLookup, model: SurveyedModel) -> Receip
     changed = {difference.name for difference in lookup.differences} - {_REUSE}
     same = lookup.nearest.metadata.get("structure") == str(model.facts.structure)
     return lookup.nearest if same and changed == {"model"} else None
-
-
-def weights_alone(lookup: CacheLookup, model: SurveyedModel) -> bool:
-    """Whether nothing but the weights of the model differs from the entry that is most like it."""
-    return entry_before_retraining(lookup, model) is not None

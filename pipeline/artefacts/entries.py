@@ -96,6 +96,8 @@ class Entries:
         metadata = {**recipe.notes, "duration_s": round(made.made_in_s, 3)}
         if "refit" in made.outcome:
             metadata["refitted_from"] = made.outcome["refit"]["origin"]
+        if made.outcome.get("not_refittable"):
+            metadata["not_refittable"] = made.outcome["not_refittable"]
         committed = self._cache.commit(recipe.key, recipe.subject, offered, metadata)
         for key in recipe.also(made.outcome):
             self._cache.commit(key, recipe.subject, offered, {**metadata, "engine": str(recipe.key.digest)})

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.child.children import InTurn
     from pipeline.devices import GpuDevice
     from pipeline.digest import Digest
+    from pipeline.errors import PipelineError
     from pipeline.keys import Key
 
 
@@ -34,6 +35,19 @@ class Shortcut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SecondTry:
+    """Another request for the same artefact by the same task, within what is left of its time limit.
+
+    ``told`` is added to the outcome, and ``warning`` to its warnings, so that later runs say so too.
+    """
+
+    stage: str
+    request: Callable[[tuple[Artefact, ...]], Mapping[str, Any]]
+    told: Mapping[str, Any]
+    warning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """How to make one artefact, and what it is called.
 
@@ -46,7 +60,8 @@ class Recipe:
     miss it at the same moment. What takes many children, one after another on the same GPU, has ``in_turn``: it gets
     the request and a child that does the task once, and gives the outcome.
 
-    ``shortcut`` is asked for when it must be made, and tried first; ``keep`` is not called for what it makes. ``also``
+    ``shortcut`` is asked for when it must be made, and tried first; ``keep`` is not called for what it makes.
+    ``second_try`` is told why the task failed, and says whether another request may do better. ``also``
     are keys that a new artefact is kept under besides. ``notes`` go into its receipt. What is not ``stored`` lives as
     long as the run alone. ``attest`` states where it comes from (``pipeline.provenance.statement``), given its files,
     its outcome and the seconds that it took.
@@ -68,6 +83,7 @@ class Recipe:
     expensive: bool = False
     in_turn: InTurn | None = None
     shortcut: Callable[[], Shortcut | None] = lambda: None
+    second_try: Callable[[PipelineError], SecondTry | None] = lambda error: None  # noqa: ARG005
     also: Callable[[Mapping[str, Any]], tuple[Key, ...]] = lambda outcome: ()  # noqa: ARG005
     notes: Mapping[str, Any] = field(default_factory=dict)
     stored: bool = True

@@ -38,6 +38,11 @@ class BuilderLog:
         return time.monotonic() - self._started
 
     @property
+    def errors(self) -> tuple[str, ...]:
+        """Every error so far, as it was logged."""
+        return tuple(self._errors)
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """The first warnings, each once."""
         return tuple(decisive_errors(text for text in self._warnings if not HARMLESS.search(text)))[:_WARNINGS]

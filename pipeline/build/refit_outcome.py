@@ -1,4 +1,7 @@
-"""What is told of a refit, beside what is told of every engine. Loads no native package."""
+"""What is told of a refit, beside what is told of every engine, and of a build that gave nothing to refit.
+
+Loads no native package.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.digest import Digest
+from pipeline.errors import BuildError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _ENGINE_STEPS = ("load", "refit", "write")
+
+
+class NotRefittableError(BuildError):
+    """The builder made no engine whose weights can be replaced; it may make one without that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,6 +80,8 @@ class BuildOutcome:
     """The file with the digests of the weights of a refittable engine (``pipeline.build.refit_weights``)."""
     refit: Refit | None = None
     """How it was made of another engine, where it was not built."""
+    not_refittable: str | None = None
+    """Why it was built without REFIT, although the request came to ask for that at first."""
 
 
 def request_to_json(request: BuildRequest) -> dict[str, Any]:
@@ -154,23 +156,28 @@ def request_from_json(data: Mapping[str, Any]) -> BuildRequest:
 def outcome_to_json(outcome: BuildOutcome) -> dict[str, Any]:
     """The JSON form; ``outcome_from_json`` is its inverse."""
     refit = {} if outcome.refit is None else {"refit": refit_to_json(outcome.refit)}
-    return refit | {
-        "engine": outcome.engine,
-        "size_bytes": outcome.size_bytes,
-        "runtime_version": outcome.runtime_version,
-        "build_s": outcome.build_s,
-        "inputs": [_tensor_to_json(tensor) for tensor in outcome.inputs],
-        "outputs": [_tensor_to_json(tensor) for tensor in outcome.outputs],
-        "header": outcome.header.to_json(),
-        "warnings": list(outcome.warnings),
-        "tactics": outcome.tactics,
-        "weights_record": outcome.weights_record,
-    }
+    plain = {} if outcome.not_refittable is None else {"not_refittable": outcome.not_refittable}
+    return (
+        refit
+        | plain
+        | {
+            "engine": outcome.engine,
+            "size_bytes": outcome.size_bytes,
+            "runtime_version": outcome.runtime_version,
+            "build_s": outcome.build_s,
+            "inputs": [_tensor_to_json(tensor) for tensor in outcome.inputs],
+            "outputs": [_tensor_to_json(tensor) for tensor in outcome.outputs],
+            "header": outcome.header.to_json(),
+            "warnings": list(outcome.warnings),
+            "tactics": outcome.tactics,
+            "weights_record": outcome.weights_record,
+        }
+    )
 
 
 def outcome_from_json(data: Mapping[str, Any]) -> BuildOutcome:
     """Read what ``outcome_to_json`` wrote. Raises ``ValueError`` for anything else."""
-    _only({"weights_record": None, "refit": None, **data}, BuildOutcome)
+    _only({"weights_record": None, "refit": None, "not_refittable": None, **data}, BuildOutcome)
     engine = _typed(data, "engine", str)
     if Path(engine).name != engine:
         _refuse("engine")
@@ -186,6 +193,7 @@ def outcome_from_json(data: Mapping[str, Any]) -> BuildOutcome:
         tactics=None if data.get("tactics") is None else _typed(data, "tactics", str),
         weights_record=None if data.get("weights_record") is None else _typed(data, "weights_record", str),
         refit=None if data.get("refit") is None else refit_from_json(data["refit"]),
+        not_refittable=None if data.get("not_refittable") is None else _typed(data, "not_refittable", str),
     )
 
 

@@ -20,6 +20,7 @@ from pipeline.build.network import (
 )
 from pipeline.build.parser_operators import operators_from_parser
 from pipeline.build.progress_monitor import told_progress
+from pipeline.build.refit_refusal import failed_build
 from pipeline.build.refit_weights import write_weights
 from pipeline.build.request import BuildOutcome
 from pipeline.build.table_calibrator import table_calibrator
@@ -62,6 +63,7 @@ def build_engine(request: BuildRequest, folder: Path) -> BuildOutcome:
     native.log.refuse_errors("TensorRT does not take the build's settings")
     # Only now, because 8.6 logs an error about the Myelin part of a timing cache that it wrote itself, and goes on.
     cache = load_timing_cache(config, request.timing_cache, native.log)
+    logged = len(native.log.errors)
     with told_progress(trt, config, folder):
         plan = native.builder.build_serialized_network(network, config)
     if calibrator is not None and calibrator.refused:
@@ -71,8 +73,7 @@ def build_engine(request: BuildRequest, folder: Path) -> BuildOutcome:
             fix="use `int8: explicit`, or report it with the log",
         )
     if plan is None or plan.nbytes == 0:
-        diagnosis = native.log.diagnosis()
-        raise BuildError("TensorRT could not build the engine", why=diagnosis.why, fix=diagnosis.fix)
+        raise failed_build(native.log.errors[logged:], native.log.diagnosis(), refit=request.refit)
     header = checked_header(_PRODUCT, memoryview(plan), request, trt.__version__)
     (folder / ENGINE_FILE).write_bytes(memoryview(plan))
     tactics = kept_tactics(cache, folder)

@@ -6,6 +6,7 @@ import json
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from pipeline.build.refit_outcome import NotRefittableError
 from pipeline.errors import (
     AccuracyError,
     BuildError,
@@ -27,7 +28,15 @@ MEMORY_FIX = "use a machine with more memory, or run fewer jobs at once (`--work
 _CROSSING: Mapping[str, type[PipelineError]] = MappingProxyType(
     {
         kind.__name__: kind
-        for kind in (AccuracyError, BuildError, DeviceError, ModelError, RegressionError, SettingsError)
+        for kind in (
+            AccuracyError,
+            BuildError,
+            DeviceError,
+            ModelError,
+            NotRefittableError,
+            RegressionError,
+            SettingsError,
+        )
     }
 )
 _PARTS = ("what", "why", "fix", "where")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import run
 from pipeline.bench.measurement import Measurement, measurement_to_json
 from pipeline.bench.samples import compact_from_ms, distribution_from_ms
+from pipeline.build.refit_outcome import NotRefittableError
 from pipeline.cli import main
 from pipeline.devices import GpuDevice
 from pipeline.digest import digest_from_file
@@ -44,7 +45,7 @@ models:
     profiles: [{{image: {{min: [1, 1, 8, 8], opt: [8, 1, 8, 8], max: [32, 1, 8, 8]}}}}]
     targets: [h200]
     precisions: [{precisions}]
-    build: {{optimization_level: {level}}}
+    build: {{optimization_level: {level}, refit: {refit}}}
     {more}
 """
 BENCHMARK = "benchmark: {}"
@@ -55,8 +56,8 @@ PLAN = ("plan", "--matrix", "github", "--out", "engines")
 class FakeMachine:
     """``ms`` is optimization level -> latency; ``cosine`` what every engine is measured to have.
 
-    ``tasks`` counts the children by task; ``fails`` is raised by every child of a comparison, and without ``samples``
-    all timings answer with none.
+    ``no_kernel`` is why the builder makes nothing with REFIT. ``tasks`` counts the children by task; ``fails`` is
+    raised by every child of a comparison, and without ``samples`` all timings answer with none.
     """
 
     folder: Path
@@ -65,6 +66,7 @@ class FakeMachine:
     version: str = VERSION
     inputs: tuple[str, ...] = ("image",)
     noise: float = 0.001
+    no_kernel: str = ""
     fails: PipelineError | None = None
     samples: bool = True
     has_gpu: bool = True
@@ -91,13 +93,16 @@ class FakeMachine:
         level: int = 1,
         more: str = BENCHMARK,
         precisions: str = "fp16",
+        refit: str = "auto",
         command: Sequence[str] = ("run",),
         **environment: str,
     ) -> dict[str, Any]:
         """Run the main job, or another command; the report, if it left one, with ``returncode`` and ``details``."""
         (self.folder / "model.onnx").write_bytes(b"a model")
         (self.folder / "evaluation.npz").write_bytes(b"data")
-        (self.folder / "trt-engines.yaml").write_text(MANIFEST.format(level=level, more=more, precisions=precisions))
+        (self.folder / "trt-engines.yaml").write_text(
+            MANIFEST.format(level=level, more=more, precisions=precisions, refit=refit)
+        )
         returncode = main(list(command), {"TRT_ENGINE_REPOSITORY": "acme/models", **environment})
         written = self.folder / "engines/report.json"
         report: dict[str, Any] = json.loads(written.read_text()) if written.exists() else {}
@@ -141,6 +146,8 @@ class FakeMachine:
         return {"model": "typed.onnx", "files": ["typed.onnx"], "warnings": []}
 
     def _built(self, request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        if request["refit"] and self.no_kernel:
+            raise NotRefittableError("TensorRT could not build an engine that can be refitted", why=self.no_kernel)
         answer = answered_build(request, folder, {"tensorrt": self.version})
         with (folder / answer["engine"]).open("ab") as engine:
             engine.write(f"level {request['optimization_level']}, build {self.tasks['build']}".encode())

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.build.plan_header import PlanHeader
+from pipeline.build.refit_outcome import NotRefittableError
 from pipeline.build.request import BuildOutcome, outcome_to_json
 from pipeline.devices import GpuDevice
 from pipeline.digest import digest_from_bytes
@@ -43,10 +44,14 @@ def header_of(version: str) -> str:
 
 @dataclass
 class Children:
-    """Answers like the tasks; ``structure`` is that of every model, and ``refusal`` why nothing can be refitted."""
+    """Answers like the tasks; ``structure`` is that of every model, and ``refusal`` why nothing can be refitted.
+
+    ``no_kernel`` is why no engine can be built with REFIT.
+    """
 
     structure: bytes = b"structure"
     refusal: str = ""
+    no_kernel: str = ""
     version: str = "8.6.0"
     asked: list[str] = field(default_factory=list)
     requests: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -62,6 +67,8 @@ class Children:
         if task == "refit":
             return self._refitted(request, folder)
         assert task == "build"
+        if request["refit"] and self.no_kernel:
+            raise NotRefittableError("TensorRT could not build an engine that can be refitted", why=self.no_kernel)
         (folder / "engine.plan").write_text(header_of(self.version) + "engine of " + Path(request["model"]).read_text())
         (folder / "weights.json").write_text("weights")
         record = "weights.json" if request["refit"] else None

@@ -120,6 +120,11 @@ def full_fp16(**changed: Any) -> Key:
     )
 
 
+def test_what_always_demands_is_not_what_auto_may_do_without() -> None:
+    always = full_fp16(build=BuildSettings(refit="always"))
+    assert [difference.name for difference in always.differences(full_fp16())] == ["build.refit-required"]
+
+
 def test_a_retrained_model_finds_the_engine_of_the_same_structure() -> None:
     assert refit_key(full_fp16(model=DATA), LABELS) == refit_key(full_fp16(model=MODEL), LABELS)
     assert refit_key(full_fp16(), LABELS).digest != refit_key(full_fp16(), DATA).digest

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipeline.build.refit_outcome import NotRefittableError
 from pipeline.cache.answers import Hit
 from pipeline.engine_recipes import engine_recipe
 from pipeline.manifest.types import BuildSettings
@@ -151,3 +152,56 @@ def test_an_engine_that_did_not_pass_is_made_anew_by_a_build(tmp_path: Path) -> 
     _, again = site.run("second", children)
     assert again.cached
     assert text_of(again) == "engine of second"
+
+
+NO_KERNEL = "Could not find any implementation for node {ForeignNode[norm1.weight]}"
+
+
+def test_what_cannot_be_built_with_refit_is_built_without_it_once(tmp_path: Path) -> None:
+    children = Children(no_kernel=NO_KERNEL)
+    _, engine = Site(tmp_path).run("first", children)
+    assert text_of(engine) == "engine of first"
+    assert children.asked.count("build") == 2
+    assert children.requests["build"]["refit"] is False
+
+
+def test_the_outcome_and_the_receipt_say_that_it_cannot_be_refitted(tmp_path: Path) -> None:
+    site, children = Site(tmp_path), Children(no_kernel=NO_KERNEL)
+    _, engine = site.run("first", children)
+    assert engine.outcome["not_refittable"] == NO_KERNEL
+    assert engine.outcome["warnings"][0].startswith("built without REFIT, so that every retrained model is built again")
+    workshop, _, _ = site.surveyed("first", children)
+    hit = workshop.look_up(engine.key, "digits/h200/fp16")
+    assert isinstance(hit, Hit)
+    assert hit.receipt.metadata["not_refittable"] == NO_KERNEL
+
+
+def test_a_later_run_finds_it_by_its_key_with_the_warning(tmp_path: Path) -> None:
+    site, children = Site(tmp_path), Children(no_kernel=NO_KERNEL)
+    site.run("first", children)
+    planned, again = site.run("first", children)
+    assert planned.state is State.CACHED
+    assert NO_KERNEL in again.outcome["warnings"][0]
+
+
+def test_a_retrained_model_is_not_refitted_from_it_and_the_plan_says_why(tmp_path: Path) -> None:
+    site, children = Site(tmp_path), Children(no_kernel=NO_KERNEL)
+    site.run("first", children)
+    planned, engine = site.run("second", children)
+    assert "refit" not in children.asked
+    assert text_of(engine) == "engine of second"
+    assert f"TensorRT could not build the earlier engine with REFIT: {NO_KERNEL}" in planned.hindrance
+
+
+def test_always_fails_where_nothing_can_be_built_with_refit(tmp_path: Path) -> None:
+    children = Children(no_kernel=NO_KERNEL)
+    with pytest.raises(NotRefittableError, match="Could not find any implementation"):
+        Site(tmp_path, BuildSettings(refit="always")).run("first", children)
+    assert children.asked.count("build") == 1
+
+
+def test_always_never_takes_what_auto_built_without_refit(tmp_path: Path) -> None:
+    children = Children(no_kernel=NO_KERNEL)
+    Site(tmp_path).run("first", children)
+    with pytest.raises(NotRefittableError):
+        Site(tmp_path, BuildSettings(refit="always"), runs=1).run("first", children)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pipeline.artefacts.gpu_time import GpuTime
 from pipeline.artefacts.maker import Maker, Order
-from pipeline.artefacts.recipe import Shortcut
+from pipeline.artefacts.recipe import SecondTry, Shortcut
 from pipeline.cache.answers import Off
 from pipeline.devices import GpuDevice
 from pipeline.errors import BuildError
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from pipeline.artefacts.recipe import Recipe
+    from pipeline.artefacts.recipe import Artefact, Recipe
+    from pipeline.errors import PipelineError
 
     Answer = Callable[[str, Mapping[str, Any], Path], dict[str, Any]]
 
@@ -126,3 +127,75 @@ def test_a_gpu_that_is_held_by_a_task_counts(tmp_path: Path) -> None:
     made = at_work.make(order(replace(plan_recipe(), gpus=(GPU,)), tmp_path), lambda: True)
     assert made is not None
     assert at_work.gpu_time.spent_s == made.made_in_s > 0
+
+
+@dataclass
+class TwoTries:
+    """A child whose first try writes half a file, and fails; the second fails too where ``fails`` twice."""
+
+    fails: int = 1
+    tries: list[tuple[Mapping[str, Any], float]] = field(default_factory=list)
+
+    def __call__(
+        self, task: str, request: Mapping[str, Any], folder: Path, *, timeout_s: float, log: Path, **_options: Any
+    ) -> dict[str, Any]:
+        self.tries.append((request, timeout_s))
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(f"try {len(self.tries)}")
+        (folder / "plan").write_text("half" if len(self.tries) <= self.fails else "whole")
+        if len(self.tries) <= self.fails:
+            raise BuildError(f"try {len(self.tries)} failed")
+        return {"file": "plan", "warnings": ["of the builder"]}
+
+
+def tried_twice(error: PipelineError) -> SecondTry:
+    return SecondTry(
+        stage="building otherwise",
+        request=lambda _: {"model": "m", "otherwise": True},
+        told={"otherwise": error.what},
+        warning="built otherwise",
+    )
+
+
+def made_by(child: TwoTries, folder: Path, **changed: Any) -> Artefact:
+    at_work = replace(maker(PlanTask(), folder), run_task=child)
+    made = at_work.make(order(replace(plan_recipe(), **changed), folder), lambda: True)
+    assert made is not None
+    return made
+
+
+def test_a_second_try_makes_it_with_another_request_and_says_so(tmp_path: Path) -> None:
+    child = TwoTries()
+    made = made_by(child, tmp_path, second_try=tried_twice)
+    assert [request for request, _ in child.tries] == [{"model": "m"}, {"model": "m", "otherwise": True}]
+    assert made.files["plan"].read_text() == "whole"
+    assert made.outcome["otherwise"] == "try 1 failed"
+    assert made.outcome["warnings"] == ["built otherwise", "of the builder"]
+
+
+def test_both_tries_share_one_time_limit(tmp_path: Path) -> None:
+    child = TwoTries()
+    made_by(child, tmp_path, second_try=tried_twice, timeout_s=100)
+    (_, first_s), (_, second_s) = child.tries
+    assert first_s == 100
+    assert 99 < second_s < 100
+
+
+def test_a_second_try_that_fails_is_the_last_and_its_error_counts(tmp_path: Path) -> None:
+    child = TwoTries(fails=2)
+    with pytest.raises(BuildError, match="try 2 failed"):
+        made_by(child, tmp_path, second_try=tried_twice)
+    assert len(child.tries) == 2
+
+
+def test_the_log_of_the_first_try_is_kept_beside_that_of_the_second(tmp_path: Path) -> None:
+    made_by(TwoTries(), tmp_path, second_try=tried_twice)
+    logs = {path.name: path.read_text() for path in (tmp_path / "logs/digits/sm_89/fp16").iterdir()}
+    assert logs == {"engine-first-try.log": "try 1", "engine.log": "try 2"}
+
+
+def test_an_error_that_no_second_try_helps_is_raised_at_once(tmp_path: Path) -> None:
+    child = TwoTries()
+    with pytest.raises(BuildError, match="try 1 failed"):
+        made_by(child, tmp_path)
+    assert len(child.tries) == 1

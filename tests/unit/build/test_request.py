@@ -87,6 +87,11 @@ def test_an_outcome_is_read_back_as_it_was() -> None:
     assert outcome_from_json(through_text(outcome_to_json(refitted))) == refitted
 
 
+def test_an_outcome_that_was_built_without_refit_says_why() -> None:
+    plain = replace(OUTCOME, not_refittable="no kernel")
+    assert outcome_from_json(through_text(outcome_to_json(plain))) == plain
+
+
 def test_an_outcome_from_before_refits_is_read() -> None:
     older = outcome_to_json(OUTCOME)
     del older["weights_record"]

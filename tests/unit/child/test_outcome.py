@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from pipeline.build.refit_outcome import NotRefittableError
 from pipeline.child.outcome import NotAnOutcomeError, outcome_from_error, outcome_from_result, result_from_outcome
 from pipeline.errors import (
     AccuracyError,
@@ -22,7 +23,9 @@ def test_a_result_is_read_back_as_it_was() -> None:
     assert result_from_outcome(outcome_from_result(result)) == result
 
 
-@pytest.mark.parametrize("kind", [AccuracyError, BuildError, DeviceError, ModelError, RegressionError, SettingsError])
+@pytest.mark.parametrize(
+    "kind", [AccuracyError, BuildError, DeviceError, ModelError, NotRefittableError, RegressionError, SettingsError]
+)
 def test_an_error_crosses_as_its_class_with_its_parts(kind: type[PipelineError]) -> None:
     with pytest.raises(kind) as caught:
         result_from_outcome(outcome_from_error(kind("what", why="why", fix="fix", where="where")))
