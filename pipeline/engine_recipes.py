@@ -165,8 +165,9 @@ def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
     kept = kept_for_refits(job, model, version, key)
 
     def attest(files: Mapping[str, Path], outcome: Mapping[str, Any], elapsed_s: float) -> bytes:
+        told = outcome_from_json(outcome)
         statement = statement_of_engine(
-            job, model, key, recipes.origin, engine=files[outcome["engine"]], elapsed_s=elapsed_s
+            job, model, key, recipes.origin, engine=files[told.engine], elapsed_s=elapsed_s, refit=told.refit
         )
         return bytes_from_statement(statement)
 

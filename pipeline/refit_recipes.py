@@ -115,7 +115,11 @@ def refit_shortcut(
         return None
     assert isinstance(found.lookup, Hit)  # noqa: S101  it was kept by an earlier run
     notes = found.lookup.receipt.metadata
-    origin = {"origin": str(notes.get("engine", kept.digest)), "instead_of_s": round(found.made_in_s, 3)}
+    origin = {
+        "origin": str(notes.get("engine", kept.digest)),
+        "origin_engine": str(found.digest(found.outcome["engine"])),
+        "instead_of_s": round(found.made_in_s, 3),
+    }
 
     def request(sources: tuple[Artefact, ...]) -> Mapping[str, Any]:
         tactics = found.outcome.get("tactics")

@@ -11,7 +11,7 @@ from pipeline.digest import digest_from_bytes, digest_from_file
 from pipeline.errors import ModelError, SettingsError
 from pipeline.export.engines import sidecar_from_file
 from pipeline.provenance.checks import Check, Evidence, State, checks_of
-from pipeline.provenance.statement import PROVENANCE_SUFFIX, StatementError, statement_from_bytes
+from pipeline.provenance.statement import PROVENANCE_SUFFIX, StatementError, origin_key, statement_from_bytes
 from pipeline.publish.escape import one_line
 from pipeline.publish.json_output import print_json
 from pipeline.run import store_from_settings
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from pipeline.cache.receipt import Receipt
     from pipeline.digest import Digest
+    from pipeline.provenance.statement import Statement
     from pipeline.settings import Settings
 
 _MAX_STATEMENT_BYTES = 8 << 20
@@ -69,7 +70,7 @@ def _evidence(engine: Path, settings: Settings, sources: Path | None) -> Evidenc
     receipt: Receipt | None = None
     damage = ""
     try:
-        receipt = _receipt(key, settings, absent)
+        receipt = _receipt("receipt", key, settings, absent)
     except ReceiptDamaged as found:
         damage = found.reason
     return Evidence(
@@ -79,6 +80,7 @@ def _evidence(engine: Path, settings: Settings, sources: Path | None) -> Evidenc
         statement=statement,
         statement_digest=statement_digest,
         receipt=receipt,
+        origin=_origin(statement, settings, absent),
         damage=damage,
         sealed=_seal_name(settings),
         sources=sources,
@@ -86,22 +88,34 @@ def _evidence(engine: Path, settings: Settings, sources: Path | None) -> Evidenc
     )
 
 
-def _receipt(key: Digest | None, settings: Settings, absent: dict[str, str]) -> Receipt | None:
-    """The cache's receipt of ``key``; where there is none, ``absent`` says why. Raises ``ReceiptDamaged``."""
+def _origin(statement: Statement | None, settings: Settings, absent: dict[str, str]) -> Receipt | None:
+    """The cache's receipt of the engine that the statement's was refitted from; ``absent`` says why there is none."""
+    key = origin_key(statement) if statement is not None else None
+    if key is None:
+        return None
+    try:
+        return _receipt("origin", key, settings, absent)
+    except ReceiptDamaged as found:
+        absent["origin"] = found.reason
+        return None
+
+
+def _receipt(what: str, key: Digest | None, settings: Settings, absent: dict[str, str]) -> Receipt | None:
+    """The cache's receipt of ``key``; where there is none, ``absent[what]`` says why. Raises ``ReceiptDamaged``."""
     store = store_from_settings(settings, threading.Event())
     if key is None:
-        absent["receipt"] = "nothing beside the engine names its key"
+        absent[what] = "nothing beside the engine names its key"
     elif store is None:
-        absent["receipt"] = "there is no cache: name one with --cache"
+        absent[what] = "there is no cache: name one with --cache"
     else:
         try:
             data = store.get_receipt("engine", key)
         except StoreFailed as failure:
-            absent["receipt"] = f"the cache {store} cannot say: {failure.reason}"
+            absent[what] = f"the cache {store} cannot say: {failure.reason}"
             return None
         if data is not None:
             return receipt_from_bytes(data, kind="engine", stored_as=key)
-        absent["receipt"] = f"the cache {store} has no entry {key}"
+        absent[what] = f"the cache {store} has no entry {key}"
     return None
 
 

@@ -25,6 +25,8 @@ class NotRefittableError(BuildError):
 class Refit:
     """``origin`` is the key of the engine whose weights were replaced, and whose build took ``instead_of_s``.
 
+    ``origin_engine`` is the digest of that engine's bytes; ``None`` in outcomes from before it was told.
+
     ``seconds`` is what each step took: to read the ``model``, to ``start`` TensorRT, and to ``load``, ``refit`` and
     ``write`` the engine. It has ``weights`` weights; ``changed`` tensors of the model had other values.
     """
@@ -34,6 +36,7 @@ class Refit:
     seconds: Mapping[str, float]
     weights: int
     changed: int
+    origin_engine: Digest | None = None
 
     @property
     def engine_s(self) -> float:
@@ -43,7 +46,8 @@ class Refit:
 
 def refit_to_json(refit: Refit) -> dict[str, Any]:
     """The JSON form; ``refit_from_json`` is its inverse."""
-    return {
+    bytes_of = {} if refit.origin_engine is None else {"origin_engine": str(refit.origin_engine)}
+    return bytes_of | {
         "origin": str(refit.origin),
         "instead_of_s": refit.instead_of_s,
         "seconds": dict(refit.seconds),
@@ -62,12 +66,13 @@ def refit_from_json(data: object) -> Refit:
             "weights": int(weights),
             "changed": int(changed),
             **rest,
-        } if not rest and all(isinstance(took, int | float) for took in seconds.values()):
+        } if rest.keys() <= {"origin_engine"} and all(isinstance(took, int | float) for took in seconds.values()):
             return Refit(
                 origin=Digest.parse(origin),
                 instead_of_s=float(instead_of_s),
                 seconds={str(step): float(took) for step, took in seconds.items()},
                 weights=weights,
                 changed=changed,
+                origin_engine=Digest.parse(str(rest["origin_engine"])) if rest else None,
             )
     raise ValueError("not what is told of a refit")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.digest import digest_from_file
 from pipeline.paths import OutsideFolderError, contained
-from pipeline.provenance.statement import PROVENANCE_FILE
+from pipeline.provenance.statement import PROVENANCE_FILE, REFITTED, origin_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,8 @@ class Evidence:
     """What was found of an engine. What is ``None`` was not found, for the reason of the same name in ``absent``.
 
     ``sealed`` is how the receipt's maker was proven, empty where it was not; ``damage`` is what is wrong with a receipt
-    that must not be believed. ``sources`` is the folder of the manifest.
+    that must not be believed. ``origin`` is the receipt of the engine that it was refitted from. ``sources`` is the
+    folder of the manifest.
     """
 
     engine: Path
@@ -57,6 +58,7 @@ class Evidence:
     statement: Statement | None
     statement_digest: Digest | None
     receipt: Receipt | None
+    origin: Receipt | None
     damage: str
     sealed: str
     sources: Path | None
@@ -128,7 +130,8 @@ def _provenance_check(evidence: Evidence) -> Check:
         for name, (said, beside) in pairs.items():
             if said != beside:
                 return Check("provenance", State.FAILED, f"its {name} is {said}, the sidecar's is {beside}")
-    by = f"built by {statement.builder} at {statement.finished} as {statement.job}"
+    how = "built" if origin_key(statement) is None else "refitted"
+    by = f"{how} by {statement.builder} at {statement.finished} as {statement.job}"
     return Check("provenance", State.PASSED, f"{by}; its parameters make key {statement.key.digest}")
 
 
@@ -148,7 +151,32 @@ def _material_checks(evidence: Evidence) -> Iterator[Check]:
         yield Check("materials", State.NOT_CHECKED, "there is no provenance that names them")
         return
     for material in evidence.statement.materials:
-        yield _material_check(material, evidence.sources)
+        yield (
+            _origin_check(material, evidence)
+            if material.role == REFITTED
+            else _material_check(material, evidence.sources)
+        )
+    beside = evidence.sidecar.refitted_from if evidence.sidecar else None
+    if beside is not None and origin_key(evidence.statement) is None:
+        why = f"its sidecar says that it was refitted from {beside}, of which its provenance says nothing"
+        yield Check(REFITTED, State.NOT_CHECKED, why)
+
+
+def _origin_check(material: Material, evidence: Evidence) -> Check:
+    """What the cache says of the engine whose weights were replaced. A build may have taken its place since."""
+    assert evidence.statement is not None  # noqa: S101  the material is its
+    name, key = f"{material.role} {material.name}", origin_key(evidence.statement)
+    beside = evidence.sidecar.refitted_from if evidence.sidecar else None
+    if key is None:
+        return Check(name, State.FAILED, "it names no key of an engine")
+    if evidence.sidecar is not None and beside != key:
+        return Check(name, State.FAILED, f"the sidecar says that it was refitted from {beside or 'none'}")
+    if evidence.origin is None:
+        return Check(name, State.NOT_CHECKED, f"sha256:{material.value}; {evidence.absent['origin']}")
+    entry = f"the cache's entry {key}, made {evidence.origin.created},"
+    if material.value not in {blob.digest.hex for blob in evidence.origin.blobs}:
+        return Check(name, State.NOT_CHECKED, f"{entry} holds another engine than sha256:{material.value} by now")
+    return Check(name, State.PASSED, f"{entry} is the engine that it was refitted from, sha256:{material.value}")
 
 
 def _material_check(material: Material, sources: Path | None) -> Check:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from pipeline.digest import digest_from_file, digest_from_json
 from pipeline.errors import ModelError
 from pipeline.prepare.dataset_files import dataset_files
-from pipeline.provenance.statement import Material, Statement, utc_text
+from pipeline.provenance.statement import Material, Statement, material_from_origin, utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pipeline.build.refit_outcome import Refit
     from pipeline.digest import Digest
     from pipeline.keys import Key
     from pipeline.plan import Job
@@ -27,9 +28,9 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def statement_of_engine(
-    job: Job, model: SurveyedModel, key: Key, origin: Origin, *, engine: Path, elapsed_s: float
+    job: Job, model: SurveyedModel, key: Key, origin: Origin, *, engine: Path, elapsed_s: float, refit: Refit | None
 ) -> Statement:
-    """The statement about ``engine``, which was just built in ``elapsed_s``.
+    """The statement about ``engine``, which was just built, or made by ``refit``, in ``elapsed_s``.
 
     Raises ``ModelError`` where the calibration data is no longer what the key names, ``OSError``.
     """
@@ -38,7 +39,7 @@ def statement_of_engine(
         job=job.id,
         engine=digest_from_file(engine),
         key=key,
-        materials=tuple(_materials(job, model, origin)),
+        materials=(*_materials(job, model, origin), *_refitted(refit)),
         builder=origin.builder,
         invocation=origin.invocation,
         started=utc_text(now - elapsed_s),
@@ -64,6 +65,11 @@ def _materials(job: Job, model: SurveyedModel, origin: Origin) -> Iterator[Mater
     if origin.image:
         pinned = _PINNED.fullmatch(origin.image)
         yield Material("image", origin.image, *(("sha256", pinned["hex"]) if pinned else ()))
+
+
+def _refitted(refit: Refit | None) -> Iterator[Material]:
+    if refit is not None and refit.origin_engine is not None:
+        yield material_from_origin(refit.origin, refit.origin_engine)
 
 
 def _data_set(folder: Path, data: Path, surveyed: Digest | None) -> Iterator[Material]:

@@ -7,6 +7,7 @@ the ingredients of the engine's key, so that whoever reads a statement can make 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -30,6 +31,12 @@ PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:tensorrt-engine-action:build:1"
 TOOL = "tensorrt-engine-action"
 
+REFITTED = "refitted-engine"
+"""The role of the engine that an engine was refitted from."""
+_KEY_URI = f"urn:{TOOL}:engine:"
+_URIS = ("source", "image", REFITTED)
+"""The roles whose materials have a URI for a name."""
+
 _LIMIT_BYTES = 4 << 20
 _ASKED = ("precision", "runtime", "calibration.", "build.", "profile.", "target.", "layer-precision.")
 """Ingredients that the manifest decides begin so; digests of its files and recipe numbers among them are not asked."""
@@ -45,8 +52,9 @@ class StatementError(ValueError):
 class Material:
     """One thing that an engine was made from.
 
-    ``role`` is ``model``, ``model-data``, ``calibration-data``, ``calibration-table``, ``plugin``, ``source`` or
-    ``image``. ``name`` is a path from the folder of the manifest, or a URI for the last two. ``algorithm`` is
+    ``role`` is ``model``, ``model-data``, ``calibration-data``, ``calibration-table``, ``plugin``, ``source``,
+    ``image`` or ``refitted-engine``, the engine whose weights were replaced (``material_from_origin``). ``name`` is a
+    path from the folder of the manifest, or a URI for the last three. ``algorithm`` is
     ``sha256``, or ``gitCommit``, for which ``value`` is a commit; both are empty for an image of unknown digest.
     """
 
@@ -69,6 +77,20 @@ class Statement:
     started: str
     finished: str
     tool_version: str = __version__
+
+
+def material_from_origin(key: Digest, engine: Digest) -> Material:
+    """The engine with the digest ``engine`` that an engine was refitted from, known to the cache by ``key``."""
+    return Material(REFITTED, f"{_KEY_URI}{key}", engine.algorithm, engine.hex)
+
+
+def origin_key(statement: Statement) -> Digest | None:
+    """The key of the engine that a statement's engine was refitted from; ``None`` where it names none."""
+    for material in statement.materials:
+        if material.role == REFITTED and material.name.startswith(_KEY_URI):
+            with contextlib.suppress(ValueError):
+                return Digest.parse(material.name.removeprefix(_KEY_URI))
+    return None
 
 
 def utc_text(seconds: float) -> str:
@@ -153,7 +175,7 @@ def _is_asked(name: str) -> bool:
 
 
 def _material_to_json(material: Material) -> dict[str, Any]:
-    place = "uri" if material.role in ("source", "image") else "name"
+    place = "uri" if material.role in _URIS else "name"
     digest = {"digest": {material.algorithm: material.value}} if material.algorithm else {}
     return {place: material.name, **digest, "annotations": {"role": material.role}}
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,8 +10,9 @@ import pytest
 from pipeline.cache.content import ContentCache
 from pipeline.cache.local import LocalStore
 from pipeline.cli import main
-from pipeline.digest import Digest
-from pipeline.provenance.statement import PROVENANCE_FILE, bytes_from_statement
+from pipeline.digest import Digest, digest_from_bytes
+from pipeline.keys import key_from_ingredients
+from pipeline.provenance.statement import PROVENANCE_FILE, bytes_from_statement, material_from_origin
 from pipeline.run import store_from_settings
 from pipeline.settings import settings_from_mapping
 from tests.support.exports import L4, deliver, sidecar_of
@@ -18,6 +20,8 @@ from tests.support.statements import sample_statement
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pipeline.keys import Key
 
 SECRET = "0123456789abcdef0123456789abcdef"
 STATEMENT = sample_statement()
@@ -41,9 +45,11 @@ class Delivered:
         self.keep()
 
     def keep(self) -> None:
+        self.commit(STATEMENT.key, {"engine.plan": self.engine, PROVENANCE_FILE: self.statement})
+
+    def commit(self, key: Key, files: dict[str, Path]) -> None:
         store = store_from_settings(settings_from_mapping(self.environment), threading.Event())
-        files = {"engine.plan": self.engine, PROVENANCE_FILE: self.statement}
-        ContentCache(store).commit(STATEMENT.key, STATEMENT.job, files, {})
+        ContentCache(store).commit(key, STATEMENT.job, files, {})
 
     def verify(self, capsys: pytest.CaptureFixture[str], *options: str, **environment: str) -> dict[str, Any]:
         """Check name -> (state, detail), and ``code``."""
@@ -202,3 +208,81 @@ def test_people_read_one_line_for_each_check(delivered: Delivered, capsys: pytes
     assert lines[0] == str(delivered.engine)
     assert lines[1].split()[:2] == ["passed", "digest:"]
     assert len(lines) == 9
+
+
+ORIGIN_KEY = key_from_ingredients("engine", {"model": "the one before"})
+REFITTED_FROM = material_from_origin(ORIGIN_KEY.digest, digest_from_bytes(b"the engine before"))
+REFITTED_NAME = f"refitted-engine urn:tensorrt-engine-action:engine:{ORIGIN_KEY.digest}"
+
+
+@pytest.fixture
+def refitted(delivered: Delivered) -> Delivered:
+    """An engine whose statement and sidecar name the one that it was refitted from; that is not in the cache."""
+    statement = replace(STATEMENT, materials=(*STATEMENT.materials, REFITTED_FROM))
+    delivered.statement.write_bytes(bytes_from_statement(statement))
+    name_beside(delivered, ORIGIN_KEY.digest)
+    return delivered
+
+
+def name_beside(delivered: Delivered, origin: Digest | None) -> None:
+    beside = json.loads(delivered.sidecar.read_text())
+    delivered.sidecar.write_text(json.dumps(beside | {"refitted_from": None if origin is None else str(origin)}))
+
+
+def keep_origin(refitted: Delivered, content: bytes) -> None:
+    path = refitted.folder / "before.plan"
+    path.write_bytes(content)
+    refitted.commit(ORIGIN_KEY, {"engine.plan": path})
+
+
+def test_the_engine_that_it_was_refitted_from_is_looked_up_in_the_cache(
+    refitted: Delivered, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep_origin(refitted, b"the engine before")
+    found = refitted.verify(capsys)
+    assert found[REFITTED_NAME][0] == "passed"
+    assert "is the engine that it was refitted from" in found[REFITTED_NAME][1]
+    assert found["provenance"][1].startswith("refitted by https://example.com/")
+
+
+def test_an_origin_that_is_gone_or_was_built_again_is_not_checked(
+    refitted: Delivered, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = refitted.verify(capsys)[REFITTED_NAME]
+    assert (gone[0], "has no entry" in gone[1]) == ("not checked", True)
+    keep_origin(refitted, b"another build")
+    other = refitted.verify(capsys)[REFITTED_NAME]
+    assert (other[0], "holds another engine" in other[1]) == ("not checked", True)
+
+
+def test_an_origin_whose_receipt_is_damaged_is_not_checked(
+    refitted: Delivered, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = LocalStore(refitted.folder / "cache")
+    store.put_receipt("engine", ORIGIN_KEY.digest, b"{}", replace=True)
+    assert refitted.verify(capsys)[REFITTED_NAME][0] == "not checked"
+
+
+@pytest.mark.parametrize("beside", [None, digest_from_bytes(b"some other key")])
+def test_a_sidecar_that_names_another_origin_fails(
+    beside: Digest | None, refitted: Delivered, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep_origin(refitted, b"the engine before")
+    name_beside(refitted, beside)
+    found = refitted.verify(capsys)
+    assert (found["code"], found[REFITTED_NAME][0]) == (4, "failed")
+
+
+def test_an_origin_without_a_key_fails(refitted: Delivered, capsys: pytest.CaptureFixture[str]) -> None:
+    nameless = replace(REFITTED_FROM, name="urn:tensorrt-engine-action:engine:none")
+    refitted.statement.write_bytes(bytes_from_statement(replace(STATEMENT, materials=(*STATEMENT.materials, nameless))))
+    found = refitted.verify(capsys)
+    assert found["refitted-engine urn:tensorrt-engine-action:engine:none"][0] == "failed"
+
+
+def test_a_sidecar_with_an_origin_that_the_statement_is_silent_about_is_not_checked(
+    delivered: Delivered, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name_beside(delivered, ORIGIN_KEY.digest)
+    found = delivered.verify(capsys)
+    assert (found["code"], found["refitted-engine"][0]) == (0, "not checked")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.build.plan_header import PlanHeader
-from pipeline.build.refit_outcome import Refit, refit_to_json
+from pipeline.build.refit_outcome import Refit, refit_from_json, refit_to_json
 from pipeline.build.request import (
     BuildOutcome,
     BuildRequest,
@@ -68,6 +68,7 @@ REFIT = Refit(
     seconds={"model": 0.5, "start": 0.5, "load": 0.1, "refit": 0.2, "write": 0.1},
     weights=2,
     changed=1,
+    origin_engine=digest_from_bytes(b"engine"),
 )
 
 
@@ -90,6 +91,12 @@ def test_an_outcome_is_read_back_as_it_was() -> None:
 def test_an_outcome_that_was_built_without_refit_says_why() -> None:
     plain = replace(OUTCOME, not_refittable="no kernel")
     assert outcome_from_json(through_text(outcome_to_json(plain))) == plain
+
+
+def test_a_refit_from_before_the_digest_of_its_origin_is_read() -> None:
+    told = refit_to_json(REFIT)
+    del told["origin_engine"]
+    assert refit_from_json(told) == replace(REFIT, origin_engine=None)
 
 
 def test_an_outcome_from_before_refits_is_read() -> None:

@@ -15,10 +15,11 @@ from pipeline.manifest.types import Calibration, Location
 from pipeline.plan import Job
 from pipeline.precision import Precision
 from pipeline.provenance.origin import Origin
-from pipeline.provenance.statement import PROVENANCE_FILE, Statement, statement_from_bytes
+from pipeline.provenance.statement import PROVENANCE_FILE, Statement, origin_key, statement_from_bytes
 from pipeline.recipes import Recipes
 from pipeline.survey import survey_models
 from tests.support.answers import TABLE, answered_build
+from tests.support.refit_site import Children, Site
 from tests.support.specs import SM_89, model_spec
 from tests.support.statements import COMMIT
 from tests.support.workshops import FACTS, workshop_with
@@ -125,3 +126,18 @@ def test_F36_calibration_data_that_changes_during_the_build_is_refused(tmp_path:
 
     with pytest.raises(ModelError, match="changed while it was being read"):
         engine_in(tmp_path, while_building=change)
+
+
+def test_a_refitted_engine_names_the_engine_that_it_came_from(tmp_path: Path) -> None:
+    site, children = Site(tmp_path), Children()
+    _, first = site.run("first", children)
+    _, second = site.run("second", children)
+    (origin,) = [each for each in statement_of(second).materials if each.role == "refitted-engine"]
+    assert origin.name == f"urn:tensorrt-engine-action:engine:{first.key.digest}"
+    assert (origin.algorithm, origin.value) == ("sha256", digest_from_file(first.files["engine.plan"]).hex)
+    assert origin_key(statement_of(second)) == first.key.digest
+
+
+def test_an_engine_that_was_built_names_none(tmp_path: Path) -> None:
+    _, first = Site(tmp_path).run("first", Children())
+    assert origin_key(statement_of(first)) is None

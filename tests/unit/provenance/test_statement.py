@@ -36,7 +36,9 @@ NAMES = st.text() | st.sampled_from(
     ]
 )
 FILES = st.builds(Material, st.sampled_from(["model", "model-data", "plugin"]), st.text(), st.just("sha256"), HEX)
-PLACES = st.builds(Material, st.just("image"), st.text()) | st.just(Material("source", "git+x", "gitCommit", COMMIT))
+PLACES = st.builds(Material, st.sampled_from(["image", "refitted-engine"]), st.text()) | st.just(
+    Material("source", "git+x", "gitCommit", COMMIT)
+)
 STATEMENTS = st.builds(
     Statement,
     job=st.text(),
