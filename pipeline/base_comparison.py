@@ -19,6 +19,7 @@ from pipeline.errors import BuildError, Cancelled, PipelineError
 from pipeline.inspection_recipes import layers_of, layers_recipe
 from pipeline.measurement_keys import comparison_key
 from pipeline.publish.record import RecordError, json_from_record, record_from_json
+from pipeline.stripped import engine_with_weights, entry_with_weights, runnable_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +68,8 @@ def with_comparison(outcome: JobOutcome, recipes: Recipes, model: SurveyedModel)
 def comparison_recipe(outcome: JobOutcome, entry: Hit, model: SurveyedModel, recipes: Recipes) -> Recipe:
     """The timing of an engine and the base branch's in turn, of a job that was timed here and has a base.
 
-    ``entry`` is the cache's of the base branch's engine; its files are fetched where they must be timed.
+    ``entry`` is the cache's of the base branch's engine; its files are fetched where they must be timed, and engines
+    without weights are given them back.
     """
     job, engine, base, benchmark = outcome.planned.job, outcome.engine, outcome.base, model.spec.benchmark
     assert engine is not None and base is not None and benchmark is not None  # noqa: S101, PT018  see above
@@ -85,8 +87,14 @@ def comparison_recipe(outcome: JobOutcome, entry: Hit, model: SurveyedModel, rec
             "cuda_graph": benchmark.cuda_graph,
             "compute_only": True,
         }
-        files = {Side.BASE: engine_file(sources[0]), Side.HEAD: engine_file(engine)}
+        files = {Side.BASE: engine_file(sources[0]), Side.HEAD: runnable_file(engine, sources[1:])}
         return {str(side): {**shared, "engine": str(file)} for side, file in files.items()}
+
+    def sources() -> tuple[Artefact, ...]:
+        # Whoever writes to the cache may name other weights than the base branch's; they decide no kernel, and time.
+        before = _base_engine(entry, base, engine, recipes)
+        filled = entry_with_weights(entry, before, job, model, recipes)
+        return (*(filled or (before,)), *engine_with_weights(job, model, engine, recipes))
 
     def in_turn(requests: Mapping[str, Any], child: Child) -> dict[str, Any]:
         change, blocks = change_in_turn(
@@ -110,7 +118,7 @@ def comparison_recipe(outcome: JobOutcome, entry: Hit, model: SurveyedModel, rec
         subject=job.id,
         task="benchmark",
         stage="comparing",
-        sources=lambda: (_base_engine(entry, base, engine, recipes),),
+        sources=sources,
         request=request,
         in_turn=in_turn,
         faults=_faults,
@@ -122,19 +130,17 @@ def comparison_recipe(outcome: JobOutcome, entry: Hit, model: SurveyedModel, rec
 def _timed_in_turn(
     outcome: JobOutcome, engine: Artefact, base: JobBaseline, recipes: Recipes, model: SurveyedModel
 ) -> JobOutcome:
-    if model.spec.build.strip_weights:
-        raise NotComparableError(
-            "engines without weights are not timed in turn", why="those of the base branch's engine are not here"
-        )
     entry = _entry(engine, base, recipes)
     timed = recipes.workshop.obtain(comparison_recipe(outcome, entry, model, recipes))
     change = _change_of(timed.outcome)
     outcome = replace(outcome, change=change, warnings=(*outcome.warnings, *timed.warnings))
     if change.verdict is not Verdict.SLOWER or outcome.layers is None:
         return outcome
-    recipe = layers_recipe(outcome.planned.job, model, recipes.workshop.fetched(entry), recipes)
+    job, before = outcome.planned.job, recipes.workshop.fetched(entry)
+    recipe = layers_recipe(job, model, before, recipes)
     if recipe is None:
         return outcome
+    recipe = replace(recipe, sources=lambda: entry_with_weights(entry, before, job, model, recipes))
     return replace(outcome, cause=layer_changes(layers_of(recipes.workshop.obtain(recipe)), outcome.layers))
 
 

@@ -29,7 +29,7 @@ from pipeline.recipes import (
 from pipeline.refit_recipes import build_without_refit, kept_for_refits, refit_shortcut
 from pipeline.retraining import structure_notes
 from pipeline.runtimes import effective_refit, effective_typing, effective_verbosity
-from pipeline.stripped import runnable_file, sources_with_weights
+from pipeline.stripped import runnable_file, sources_with_weights, weights_note
 from pipeline.targets import TENSORRT
 
 if TYPE_CHECKING:
@@ -188,7 +188,10 @@ def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
         shortcut=lambda: refit_shortcut(job, model, recipes, kept, wanted.request),
         second_try=build_without_refit(job, wanted.request),
         also=lambda outcome: (kept,) if kept is not None and outcome.get("weights_record") else (),
-        notes=structure_notes(model),
+        notes={
+            **structure_notes(model),
+            **(weights_note(recipes.prepared(model, typed).key) if build.strip_weights else {}),
+        },
         attest=attest,
     )
 

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts.recipe import Recipe
 from pipeline.build.request import request_from_json, request_to_json
+from pipeline.digest import Digest
+from pipeline.errors import PipelineError
 from pipeline.keys import key_from_ingredients
+from pipeline.recipes import model_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from pipeline.artefacts.recipe import Artefact
+    from pipeline.cache.answers import Hit
+    from pipeline.keys import Key
     from pipeline.plan import Job
     from pipeline.recipes import Recipes
     from pipeline.survey import SurveyedModel
 
 _TIMEOUT_S = 600.0
+_WEIGHTS = "prepared"
+
+
+class WeightsGoneError(PipelineError):
+    """Nobody has the weights of an engine that was kept without them."""
 
 
 def engine_with_weights(job: Job, model: SurveyedModel, engine: Artefact, recipes: Recipes) -> tuple[Artefact, ...]:
@@ -36,15 +47,45 @@ def runnable_file(engine: Artefact, with_weights: tuple[Artefact, ...]) -> Path:
     return found.files[found.outcome["engine"]]
 
 
-def filling_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipes: Recipes) -> Recipe:
-    """How the weights of a model are put back into its engine."""
+def weights_note(prepared: Key) -> dict[str, str]:
+    """What goes into the receipt of an engine without weights, so that whoever has its entry alone finds them."""
+    return {_WEIGHTS: str(prepared.digest)}
+
+
+def entry_with_weights(
+    entry: Hit, engine: Artefact, job: Job, model: SurveyedModel, recipes: Recipes
+) -> tuple[Artefact, ...]:
+    """The engine of ``entry`` with the weights of the model that it was built from; none where it has them.
+
+    ``model`` and ``job`` are those of the change: plugins and target are theirs, the weights are not. Raises
+    ``WeightsGoneError``, and what the refit raises.
+    """
+    if not dict(entry.receipt.key.ingredients).get("build.strip-weights"):
+        return ()
+    note = entry.receipt.metadata.get(_WEIGHTS)
+    found = recipes.workshop.stored("prepared", Digest.parse(note)) if isinstance(note, str) else None
+    prepared = None if found is None else recipes.workshop.earlier(found.receipt, job.id)
+    if prepared is None:
+        raise WeightsGoneError(
+            "its weights are not here", why="it was kept without them, and the model that has them is not in the cache"
+        )
+    return (recipes.workshop.obtain(filling_recipe(job, model, engine, recipes, prepared)),)
+
+
+def filling_recipe(
+    job: Job, model: SurveyedModel, engine: Artefact, recipes: Recipes, prepared: Artefact | None = None
+) -> Recipe:
+    """How the weights of ``model`` are put back into its engine, or those of ``prepared`` into the engine of that."""
     from pipeline.engine_recipes import engine_request, gpus_of
 
     wanted = engine_request(job, model, recipes)
     file: str = engine.outcome["engine"]
+    source = model.digest if prepared is None else prepared.key.digest
 
     def request(sources: tuple[Artefact, ...]) -> Mapping[str, Any]:
         asked = request_from_json(wanted.request(sources))
+        if prepared is not None:
+            asked = replace(asked, model=model_file(prepared))
         return {
             "build": {**request_to_json(asked), "strip_weights": False},
             "engine": str(engine.files[file]),
@@ -54,7 +95,7 @@ def filling_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipes: Re
         }
 
     return Recipe(
-        key=key_from_ingredients("filled", {"engine": str(engine.digest(file)), "model": str(model.digest)}),
+        key=key_from_ingredients("filled", {"engine": str(engine.digest(file)), "model": str(source)}),
         subject=job.id,
         task="refit",
         stage="putting weights into",

@@ -11,6 +11,7 @@ import re
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import run
@@ -28,7 +29,6 @@ from tests.support.workshops import FACTS, IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     import pytest
 
@@ -45,7 +45,7 @@ models:
     profiles: [{{image: {{min: [1, 1, 8, 8], opt: [8, 1, 8, 8], max: [32, 1, 8, 8]}}}}]
     targets: [h200]
     precisions: [{precisions}]
-    build: {{optimization_level: {level}, refit: {refit}}}
+    build: {{optimization_level: {level}, {build}}}
     {more}
 """
 BENCHMARK = "benchmark: {}"
@@ -65,6 +65,7 @@ class FakeMachine:
     cosine: float = 0.99
     version: str = VERSION
     inputs: tuple[str, ...] = ("image",)
+    model: bytes = b"a model"
     noise: float = 0.001
     no_kernel: str = ""
     fails: PipelineError | None = None
@@ -72,6 +73,7 @@ class FakeMachine:
     has_gpu: bool = True
     tasks: Counter[str] = field(default_factory=Counter)
     timed: list[str] = field(default_factory=list)
+    timed_bytes: set[bytes] = field(default_factory=set)
     _random: random.Random = field(default_factory=lambda: random.Random(1))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -93,15 +95,15 @@ class FakeMachine:
         level: int = 1,
         more: str = BENCHMARK,
         precisions: str = "fp16",
-        refit: str = "auto",
+        build: str = "refit: auto",
         command: Sequence[str] = ("run",),
         **environment: str,
     ) -> dict[str, Any]:
         """Run the main job, or another command; the report, if it left one, with ``returncode`` and ``details``."""
-        (self.folder / "model.onnx").write_bytes(b"a model")
+        (self.folder / "model.onnx").write_bytes(self.model)
         (self.folder / "evaluation.npz").write_bytes(b"data")
         (self.folder / "trt-engines.yaml").write_text(
-            MANIFEST.format(level=level, more=more, precisions=precisions, refit=refit)
+            MANIFEST.format(level=level, more=more, precisions=precisions, build=build)
         )
         returncode = main(list(command), {"TRT_ENGINE_REPOSITORY": "acme/models", **environment})
         written = self.folder / "engines/report.json"
@@ -132,6 +134,7 @@ class FakeMachine:
                 "check-operators": lambda *_: {"refused": []},
                 "prepare": self._prepared,
                 "build": self._built,
+                "refit": self._refitted,
                 "inspect-engine": self._inspected,
                 "verify-engine": lambda *_: self._verified(),
                 "benchmark": self._timed,
@@ -141,8 +144,8 @@ class FakeMachine:
     def _facts(self, _request: Mapping[str, Any], _folder: Path) -> dict[str, Any]:
         return FACTS | {"inputs": [IMAGE | {"name": name} for name in self.inputs]}
 
-    def _prepared(self, _request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-        (folder / "typed.onnx").write_bytes(b"typed")
+    def _prepared(self, request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        (folder / "typed.onnx").write_bytes(b"typed " + Path(request["model"]).read_bytes())
         return {"model": "typed.onnx", "files": ["typed.onnx"], "warnings": []}
 
     def _built(self, request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -154,6 +157,11 @@ class FakeMachine:
         tensors = [IMAGE | {"name": name} for name in self.inputs]
         size_bytes = (folder / answer["engine"]).stat().st_size
         return answer | {"size_bytes": size_bytes, "inputs": tensors, "outputs": FACTS["outputs"]}
+
+    def _refitted(self, request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        engine, model = (Path(path).read_bytes() for path in (request["engine"], request["build"]["model"]))
+        (folder / "engine.plan").write_bytes(engine + b", with the weights of " + model)
+        return {**request["outcome"], "size_bytes": (folder / "engine.plan").stat().st_size}
 
     def _inspected(self, request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         level = level_of(request["engine"])
@@ -190,6 +198,7 @@ class FakeMachine:
             if self.fails is not None:
                 raise self.fails
             self.timed.append(request["engine"])
+            self.timed_bytes.add(Path(request["engine"]).read_bytes())
         typical_ms = self.ms[level_of(request["engine"])] * (1 + self._random.gauss(0, self.noise))
         samples = [typical_ms * (1 + self._random.gauss(0, self.noise)) for _ in range(50)]
         return measurement_to_json(
@@ -212,8 +221,6 @@ class FakeMachine:
 
 def level_of(engine: str) -> int:
     """The optimization level that an engine was built at."""
-    from pathlib import Path
-
     found = re.search(rb"level (\d+)", Path(engine).read_bytes())
     assert found is not None
     return int(found[1])

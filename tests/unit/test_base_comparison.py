@@ -152,6 +152,59 @@ def test_a_base_engine_with_other_inputs_is_not_timed(machine: FakeMachine) -> N
     assert any("it takes other inputs" in text for text in job_of(report)["warnings"])
 
 
+STRIPPED = "strip_weights: true"
+
+
+@pytest.fixture
+def stripping(machine: FakeMachine) -> FakeMachine:
+    """A machine whose base branch keeps its engine without weights."""
+    machine.version = "10.16.1"
+    machine.run_main(more=TIMED, build=STRIPPED)
+    return machine
+
+
+def timed_weights(machine: FakeMachine) -> set[bytes]:
+    """The models whose weights the engines that were timed in turn were given; empty for one built with them."""
+    return {data.partition(b", with the weights of ")[2] for data in machine.timed_bytes}
+
+
+def test_engines_without_weights_are_timed_in_turn_with_those_of_their_own_models(stripping: FakeMachine) -> None:
+    stripping.model = b"another model"
+    report = stripping.run_change(level=4, more=TIMED, build=STRIPPED)
+    assert details_of(report)["change"]["basis"] == "paired"
+    assert timed_weights(stripping) == {b"typed a model", b"typed another model"}
+
+
+def test_a_change_that_begins_to_leave_the_weights_out_is_compared(machine: FakeMachine) -> None:
+    machine.version = "10.16.1"
+    machine.run_main(more=TIMED)
+    report = machine.run_change(more=TIMED, build=STRIPPED)
+    assert details_of(report)["change"]["basis"] == "paired"
+    assert timed_weights(machine) == {b"", b"typed a model"}
+
+
+def test_a_change_that_no_longer_leaves_the_weights_out_is_compared(stripping: FakeMachine) -> None:
+    report = stripping.run_change(more=TIMED)
+    assert details_of(report)["change"]["basis"] == "paired"
+    assert timed_weights(stripping) == {b"", b"typed a model"}
+
+
+def test_layers_of_a_base_engine_that_are_not_known_are_learned_with_its_own_weights(stripping: FakeMachine) -> None:
+    for receipt in (stripping.folder / ".trt-cache").rglob("receipt*/layers/**/*.json"):
+        receipt.unlink()
+    report = stripping.run_change(level=2, more=TIMED, build=STRIPPED)
+    assert len(details_of(report)["cause"]) > 0
+
+
+def test_a_base_engine_whose_weights_are_gone_is_not_timed_and_it_is_said(stripping: FakeMachine) -> None:
+    for receipt in (stripping.folder / ".trt-cache").rglob("receipt*/prepared/**/*.json"):
+        receipt.unlink()
+    stripping.model = b"another model"
+    report = stripping.run_change(level=2, more=TIMED, build=STRIPPED)
+    assert details_of(report)["change"]["basis"] == "stored"
+    assert any("the model that has them is not in the cache" in text for text in job_of(report)["warnings"])
+
+
 def test_a_run_that_is_held_against_nothing_has_no_change(machine: FakeMachine) -> None:
     report = machine.run(more=TIMED)
     assert report["details"]["base"] == ""

@@ -55,14 +55,14 @@ def test_what_lies_beside_the_engine_says_that_it_was_built_without(machine: Fak
 
 
 def test_always_fails_with_the_builders_line(machine: FakeMachine) -> None:
-    report = machine.run(refit="always")
+    report = machine.run(build="refit: always")
     assert report["returncode"] == 6
     assert machine.tasks["build"] == 1
     assert job_of(report)["failure"]["why"] == NO_KERNEL
 
 
 def test_never_builds_once_and_warns_of_nothing(machine: FakeMachine) -> None:
-    report = machine.run(refit="never")
+    report = machine.run(build="refit: never")
     assert (report["returncode"], machine.tasks["build"]) == (0, 1)
     assert not any("REFIT" in text for text in job_of(report)["warnings"])
 
