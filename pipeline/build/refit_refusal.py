@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pipeline.build.diagnosis import Diagnosis
 
-_OF_REFIT = re.compile(r"Could not find any implementation for node|\brefit", re.IGNORECASE)
+_OF_REFIT = re.compile(r"Could not find any implementation for node|refit", re.IGNORECASE)
 _OF_MEMORY = re.compile(r"out\s?of\s?memory|bad_alloc|resizePhysical|workspace|\binsufficient", re.IGNORECASE)
 _LINE_CHARACTERS = 300
 
