@@ -8,7 +8,9 @@ TensorRT folds some weights into others, or into the choice of a kernel, and suc
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 _PRODUCT = "TensorRT"
 _PARSER_REFITTER_SINCE = 10
 _SHOWN = 3
+_THREADS = min(8, len(os.sched_getaffinity(0)))
+"""Of loading and refitting. More cores find no more to do, and other children want some too."""
 
 
 class RefitRefused(BuildError):  # noqa: N818 - named after the finding
@@ -43,33 +47,39 @@ def refit_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     Request: ``build`` (a ``BuildRequest`` as JSON), ``engine`` and ``weights`` (files of the engine to start from; no
     ``weights`` for an engine of this very model, which was stripped of them), ``tactics`` (the file that was kept with
-    it, or null), ``outcome`` (what its build answered). Returns that outcome
-    with what the refit changed of it, and ``refit``: ``seconds`` by step and ``weights``, how many were given.
+    it, or null), ``outcome`` (what its build answered). Returns that outcome with what the refit changed of it, and
+    ``refit``: ``seconds`` by step, of which ``model`` and ``start`` pass at the same time, and ``weights``, how many
+    were given.
 
     Raises ``RefitRefused`` with the reason where the engine has to be built, ``DeviceError`` without a GPU.
     """
     asked = request_from_json(request["build"])
     log = BuilderLog()
-    model = load_model(asked.model)
-    record = request["weights"]
-    changed = () if record is None else _changed_weights(weights_record(model), Path(record))
-    weights = weights_from_model(model)
-    read_s = log.elapsed_s
-    require_gpu()
-    import tensorrt as trt
+    # Each takes its time: the weights in hashing, the engine's file in copying, the start in CUDA.
+    with ThreadPoolExecutor(2) as pool:
+        reading = pool.submit(_read_weights, request, log)
+        fetching = pool.submit(Path(request["engine"]).read_bytes)
+        require_gpu()
+        import tensorrt as trt
 
-    logger = new_logger(trt, log)
-    trt.init_libnvinfer_plugins(logger, "")
-    load_plugins(trt, asked.plugins, lambda: log.diagnosis().why)
-    started_s = log.elapsed_s
+        logger = new_logger(trt, log)
+        trt.init_libnvinfer_plugins(logger, "")
+        load_plugins(trt, asked.plugins, lambda: log.diagnosis().why)
+        started_s = log.elapsed_s
+        changed, weights, read_s = reading.result()
+    both_s = log.elapsed_s
     runtime = trt.Runtime(logger)
-    engine = runtime.deserialize_cuda_engine(Path(request["engine"]).read_bytes())
+    runtime.max_threads = _THREADS
+    engine = runtime.deserialize_cuda_engine(fetching.result())
+    del fetching
     if engine is None or not engine.refittable:
         raise RefitRefused("the engine to start from cannot be refitted", why=log.diagnosis().why)
     loaded_s = log.elapsed_s
     refitter = trt.Refitter(engine, logger)
+    # One by default; more lets it turn several weights into the engine's types and layouts at once.
+    refitter.max_threads = _THREADS
     names = _refittable_names(trt, refitter, weights, changed)
-    given = names if _reads_models(trt) else tuple(name for name in names if name in weights.values)
+    given = names if _reads_models(trt.__version__) else tuple(name for name in names if name in weights.values)
     arrays = _give_weights(trt, refitter, logger, asked, (given, weights))
     if not refitter.refit_cuda_engine():
         raise RefitRefused("TensorRT did not take the weights", why=log.diagnosis().why)
@@ -82,8 +92,8 @@ def refit_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     (folder / ENGINE_FILE).write_bytes(memoryview(plan))
     seconds = {
         "model": read_s,
-        "start": started_s - read_s,
-        "load": loaded_s - started_s,
+        "start": started_s,
+        "load": loaded_s - both_s,
         "refit": refitted_s - loaded_s,
         "write": log.elapsed_s - refitted_s,
     }
@@ -104,6 +114,20 @@ def refit_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
+def _read_weights(request: Mapping[str, Any], log: BuilderLog) -> tuple[tuple[str, ...], RefitWeights, float]:
+    """Which weights changed, all of them, and how long that took in seconds. Raises ``RefitRefused``, ``ModelError``.
+
+    They are in memory afterwards where they are given one by one, so that no refit waits for them.
+    """
+    model = load_model(Path(request["build"]["model"]))
+    record = request["weights"]
+    changed = () if record is None else _changed_weights(weights_record(model), Path(record))
+    weights = weights_from_model(model)
+    if not _reads_models(request["outcome"]["runtime_version"]):
+        weights = weights.in_memory()
+    return changed, weights, log.elapsed_s
+
+
 def _changed_weights(now: Mapping[str, Any], before: Path) -> tuple[str, ...]:
     """The stored tensors with other values than the engine was built with. Raises ``RefitRefused``."""
     known = json.loads(before.read_text(encoding="utf-8"))
@@ -117,7 +141,7 @@ def _changed_weights(now: Mapping[str, Any], before: Path) -> tuple[str, ...]:
 def _refittable_names(trt: Any, refitter: Any, weights: RefitWeights, changed: Iterable[str]) -> tuple[str, ...]:
     """The engine's weights by name. Raises ``RefitRefused`` where one that ``changed`` is not among them."""
     names = tuple(refitter.get_all_weights())
-    worked_out = weights.folded if _reads_models(trt) else frozenset()
+    worked_out = weights.folded if _reads_models(trt.__version__) else frozenset()
     stuck = [
         name for name in changed if name not in worked_out and weights.carriers.get(name, frozenset()).isdisjoint(names)
     ]
@@ -134,7 +158,7 @@ def _give_weights(
 ) -> list[Any]:
     """Hand every weight over; what is returned must live until the refit. Raises ``RefitRefused``."""
     kept_alive: list[Any] = []
-    if _reads_models(trt):
+    if _reads_models(trt.__version__):
         parser = trt.OnnxParserRefitter(refitter, logger)
         kept_alive.append(parser)
         if not parser.refit_from_file(str(asked.model.absolute())):
@@ -157,7 +181,7 @@ def _named_weights_given(trt: Any, refitter: Any, names: tuple[str, ...], weight
     kept_alive: list[Any] = []
     for name in names:
         try:
-            values = weight_in_type(weights.values[name])
+            values = weight_in_type(weights.values[name]())
         except ValueError as error:
             raise RefitRefused(f"the weight {name!r} cannot be given to TensorRT", why=str(error)) from error
         if not refitter.set_named_weights(name, trt.Weights(values)):
@@ -166,8 +190,8 @@ def _named_weights_given(trt: Any, refitter: Any, names: tuple[str, ...], weight
     return kept_alive
 
 
-def _reads_models(trt: Any) -> bool:
-    return int(trt.__version__.split(".")[0]) >= _PARSER_REFITTER_SINCE
+def _reads_models(version: str) -> bool:
+    return int(version.split(".", maxsplit=1)[0]) >= _PARSER_REFITTER_SINCE
 
 
 def _serialized(trt: Any, engine: Any, *, stripped: bool) -> Any:

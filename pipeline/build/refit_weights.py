@@ -7,21 +7,21 @@ TensorRT knows a weight by the name that its ONNX parser found it under: that of
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.prepare.constants import hoist_constants
 from pipeline.prepare.onnx_model import load_model
 from pipeline.prepare.structure import stored_tensors, structure_digest, weight_digests
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy.typing as npt
-    from onnx import ModelProto
+    from onnx import ModelProto, NodeProto
 
 WEIGHTS_FILE = "weights.json"
 _BATCH_NORM_INPUTS = slice(1, 5)
@@ -32,36 +32,46 @@ _TAKEN_AS = {"float32": "float32", "float64": "float32", "float16": "float16", "
 
 @dataclass(frozen=True, slots=True)
 class RefitWeights:
-    """``values`` is weight name -> array, also of weights that are worked out of a stored one.
+    """``values`` is weight name -> what makes its array, also of weights that are worked out of a stored one.
 
-    ``carriers`` is the name of a stored tensor -> the names under which it can reach an engine.
-    ``folded`` are stored tensors that the parser combines into weights of its own (batch normalization).
+    Nothing is copied before it is asked for. ``carriers`` is the name of a stored tensor -> the names under which it
+    can reach an engine. ``folded`` are stored tensors that the parser combines into weights of its own (batch
+    normalization).
     """
 
-    values: Mapping[str, npt.NDArray[Any]]
+    values: Mapping[str, Callable[[], npt.NDArray[Any]]]
     carriers: Mapping[str, frozenset[str]]
     folded: frozenset[str]
 
+    def in_memory(self) -> RefitWeights:
+        """The same, with every array made."""
+        made = {name: make() for name, make in self.values.items()}
+        return replace(self, values={name: partial(made.__getitem__, name) for name in made})
+
 
 def weights_from_model(model: ModelProto) -> RefitWeights:
-    """The weights of a loaded ``model``, which is spent: its constants become initializers."""
-    from onnx import numpy_helper
+    """The weights of a loaded ``model``."""
+    from onnx import TensorProto, numpy_helper
 
-    values = {name: numpy_helper.to_array(tensor) for name, tensor in stored_tensors(model)}
-    carriers = {name: {name} for name in values}
-    source = {name: name for name in values}
+    stored = dict(stored_tensors(model))
+    values: dict[str, Callable[[], npt.NDArray[Any]]] = {
+        name: partial(numpy_helper.to_array, tensor) for name, tensor in stored.items()
+    }
+    carriers = {name: {name} for name in stored}
+    source = {name: name for name in stored}
     folded: set[str] = set()
     for node in model.graph.node:
         if node.op_type in ("Identity", "Transpose") and node.input[0] in source:
             origin = source[node.input[0]]
             source[node.output[0]] = origin
             carriers[origin].add(node.output[0])
+            # The parser works out those of floats alone.
+            if stored[origin].data_type == TensorProto.FLOAT and node.domain in ("", "ai.onnx"):
+                values.setdefault(node.output[0], partial(_permuted, values[node.input[0]], _order(node)))
         elif node.op_type == "BatchNormalization":
-            folded.update(name for name in node.input[_BATCH_NORM_INPUTS] if name in values)
-    hoist_constants(model)
-    hoisted = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+            folded.update(name for name in node.input[_BATCH_NORM_INPUTS] if name in stored)
     return RefitWeights(
-        values={**hoisted, **values},
+        values=values,
         carriers={name: frozenset(names) for name, names in carriers.items()},
         folded=frozenset(folded),
     )
@@ -80,6 +90,18 @@ def write_weights(model: Path, folder: Path) -> str:
     return WEIGHTS_FILE
 
 
+def _order(node: NodeProto) -> tuple[int, ...] | None:
+    """The axes of a ``Transpose`` in their new order, ``None`` for the reverse; no axes for an ``Identity``."""
+    if node.op_type == "Identity":
+        return ()
+    return next((tuple(each.ints) for each in node.attribute if each.name == "perm"), None)
+
+
+def _permuted(values: Callable[[], npt.NDArray[Any]], order: tuple[int, ...] | None) -> npt.NDArray[Any]:
+    """The array of ``values`` with its axes in ``order`` (see ``_order``), as a view."""
+    return values() if order == () else np.transpose(values(), order)
+
+
 def weight_in_type(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """``values`` in C order, in the type that TensorRT before 10 knows them by.
 
@@ -93,6 +115,8 @@ def weight_in_type(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         raise ValueError("it holds numbers beyond 32 bits")
     with np.errstate(over="ignore"):
         given = np.ascontiguousarray(values, dtype=kind)
-    if given.dtype.kind == "f" and not np.isfinite(given).all() and np.isfinite(values).all():
+    # Only what had a wider type can have become infinite, and looking at every number takes time.
+    narrowed = given.dtype.kind == "f" and given.dtype != values.dtype
+    if narrowed and not np.isfinite(given).all() and np.isfinite(values).all():
         raise ValueError("it holds numbers beyond FP32")
     return given

@@ -51,7 +51,9 @@ def read_model(path: Path) -> ModelProto:
                     fix="save the model with external data",
                     where=str(path),
                 )
-            data = start + file.read()
+            # From its beginning again: joined to its start, a model would be copied once more.
+            file.seek(0)
+            data = file.read()
     except FileNotFoundError as error:
         raise ModelError(
             "the model file is missing", fix="correct `onnx` in the manifest, or commit it", where=str(path)

@@ -12,6 +12,7 @@ Merkle tree. Text that no builder reads (documentation, producer, inferred shape
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 SMALL_ELEMENTS = 4096
+_HASHERS = 4
+"""Threads that hash weights, which they do at the same time; each holds one tensor."""
 _SIZE_INPUTS = {"Resize": (1, 2), "Upsample": (1,), "Range": (0, 1, 2)}
 """Operator -> inputs whose values, though they may be fractions, decide shapes (ONNX operator documentation)."""
 
@@ -69,10 +72,11 @@ def weight_digests(model: ModelProto, folder: Path) -> dict[str, str]:
     A tensor of a ``Constant`` node has the name of the node's output. Raises ``TensorError`` and ``OSError``.
     """
     sizes = _size_tensors(model)
+    weights = [(name, tensor) for name, tensor in stored_tensors(model) if not _is_structure(name, tensor, sizes)]
     found: dict[str, list[str]] = {}
-    for name, tensor in stored_tensors(model):
-        if not _is_structure(name, tensor, sizes):
-            found.setdefault(name, []).append(_values(tensor, folder))
+    with ThreadPoolExecutor(_HASHERS) as pool:
+        for (name, _), digest in zip(weights, pool.map(lambda each: _values(each[1], folder), weights), strict=True):
+            found.setdefault(name, []).append(digest)
     return {name: "+".join(sorted(digests)) for name, digests in sorted(found.items())}
 
 

@@ -48,6 +48,7 @@ class FakeTensorRT:
     given: dict[str, np.dtype[Any]] = field(default_factory=dict)
     flags: list[str] = field(default_factory=list)
     """What was set (``+``) and cleared (``-``) for the serialization."""
+    threads: dict[str, int] = field(default_factory=dict)
 
     def module(self) -> Any:
         """The module ``tensorrt``: names that this version lacks are missing from it."""
@@ -59,7 +60,7 @@ class FakeTensorRT:
             "ILogger": type("ILogger", (), {"VERBOSE": "verbose", "__init__": lambda _: None}),
             "init_libnvinfer_plugins": lambda logger, namespace: True,
             "Weights": np.asarray,
-            "Runtime": lambda logger: SimpleNamespace(deserialize_cuda_engine=self._engine),
+            "Runtime": lambda logger: _Runtime(self, surface["classes"]["Runtime"]),
             "Refitter": lambda engine, logger: _Refitter(self, engine, surface["classes"]["Refitter"]),
         }
         if "OnnxParserRefitter" in surface["classes"]:
@@ -73,9 +74,32 @@ class FakeTensorRT:
         monkeypatch.setitem(__import__("sys").modules, "tensorrt", self.module())
         monkeypatch.setattr("pipeline.build.refit.require_gpu", lambda: None)
 
-    def _engine(self, data: bytes) -> Any:
+    def _engine(self, data: bytes) -> _Engine | None:
         body = json.loads(data[64:])
         return None if self.fails == "load" else _Engine(self, body["refittable"], dict(body["weights"]))
+
+
+class _Threaded:
+    """What may work with more threads than one."""
+
+    trt: FakeTensorRT
+
+    @property
+    def max_threads(self) -> int:
+        return self.trt.threads.get(type(self).__name__.removeprefix("_"), 1)
+
+    @max_threads.setter
+    def max_threads(self, threads: int) -> None:
+        self.trt.threads[type(self).__name__.removeprefix("_")] = threads
+
+
+class _Runtime(_Threaded):
+    def __init__(self, trt: FakeTensorRT, surface: list[str]) -> None:
+        assert {"deserialize_cuda_engine", "max_threads"} <= set(surface)
+        self.trt = trt
+
+    def deserialize_cuda_engine(self, data: bytes) -> _Engine | None:
+        return self.trt._engine(data)
 
 
 @dataclass
@@ -97,10 +121,10 @@ class _Engine:
         return self.serialize()
 
 
-class _Refitter:
+class _Refitter(_Threaded):
     def __init__(self, trt: FakeTensorRT, engine: _Engine, surface: list[str]) -> None:
         self.trt, self.engine = trt, engine
-        assert {name for name in vars(type(self)) if not name.startswith("_")} <= set(surface)
+        assert {name for name in dir(type(self)) if not name.startswith("_")} <= set(surface)
         self._waiting: dict[str, Any] = {}
 
     def get_all_weights(self) -> list[str]:

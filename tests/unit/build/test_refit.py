@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from pipeline.build.refit import refit_engine
 from pipeline.build.refit_weights import write_weights
 from pipeline.build.request import BuildRequest, request_to_json
-from pipeline.errors import BuildError
+from pipeline.errors import BuildError, ModelError
 from pipeline.precision import Precision
 from tests.support.models import convolution_model, graph_model, linear_model, saved
 from tests.support.refit_tensorrt import FakeTensorRT, plan, weights_of
@@ -244,3 +244,24 @@ def test_a_stripped_engine_gets_the_weights_of_its_own_model_back(
     outcome = refit_engine(asked | {"weights": None}, tmp_path / "out")
     held = weights_of((tmp_path / "out" / outcome["engine"]).read_bytes())
     assert held == {name: values.ravel().tolist() for name, values in stripped.items()}
+
+
+@pytest.mark.parametrize("version", ["8.6.0", "10.16.1.11"])
+def test_it_may_load_and_refit_with_more_than_one_thread(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str
+) -> None:
+    trt = FakeTensorRT(version)
+    monkeypatch.setattr("pipeline.build.refit._THREADS", 3)
+    refit(monkeypatch, tmp_path, trt, convolution_model(seed=0), convolution_model(seed=1))
+    assert trt.threads == {"Runtime": 3, "Refitter": 3}
+
+
+def test_a_model_that_cannot_be_read_is_told_as_such(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    trt = FakeTensorRT()
+    trt.install(monkeypatch)
+    before = convolution_model(seed=0)
+    asked = request(tmp_path, before, convolution_model(seed=1), plan(values_of(before)))
+    (tmp_path / "new.onnx").write_bytes(b"no model")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(ModelError, match="not an ONNX model"):
+        refit_engine(asked, tmp_path / "out")
