@@ -181,7 +181,7 @@ def test_a_flood_of_output_is_kept_at_both_ends_only(run: Runner) -> None:
     run("flood", {"bytes": 200 << 20})
     assert run.log.stat().st_size < (64 << 20) + 100
     with run.log.open("rb") as file:
-        assert file.readline() == b"the first line\n"
+        assert b"the first line\n" in file.read(1000)
         file.seek(-14, os.SEEK_END)
         assert file.read() == b"the last line\n"
 

@@ -134,7 +134,7 @@ class Soak:
         environment = {**CANARIES, **keys, "AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "2"}
         if publishes:
             environment |= github_environment(self._host, self._folder)
-            options = (*options, "--publish")
+            arguments = (*arguments, "--publish")
         work.mkdir(exist_ok=True)
         return start_step(
             work, "run", *options, *arguments, faults=faults, recordings=self._recordings, environment=environment
