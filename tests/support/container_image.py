@@ -44,7 +44,7 @@ class ContainerImage:
     @property
     def config(self) -> Mapping[str, Any]:
         """The image's configuration, as OCI defines it."""
-        found = json.loads(self._buildah("inspect", "--type", "image", NAME).stdout)
+        found = json.loads(self.buildah("inspect", "--type", "image", NAME).stdout)
         config: Mapping[str, Any] = found["OCIv1"]["config"] | {
             "base_layers": len(found["OCIv1"]["rootfs"]["diff_ids"])
         }
@@ -53,7 +53,7 @@ class ContainerImage:
     @property
     def root(self) -> Path:
         """The container's file system."""
-        return Path(self._buildah("mount", self.container).stdout.strip())
+        return Path(self.buildah("mount", self.container).stdout.strip())
 
     def start(
         self,
@@ -69,7 +69,7 @@ class ContainerImage:
         options += [part for here, there in mounts.items() for part in ("--volume", f"{here}:{there}")]
         options += [part for name, value in environment.items() for part in ("--env", f"{name}={value}")]
         options += ["--user", user] if user else []
-        return self._buildah("run", *options, self.container, "--", *self.config["Entrypoint"], *arguments, check=False)
+        return self.buildah("run", *options, self.container, "--", *self.config["Entrypoint"], *arguments, check=False)
 
     def start_read_only(
         self, arguments: Sequence[str], *, workspace: Path, user: str
@@ -104,9 +104,10 @@ class ContainerImage:
 
     def remove_container(self) -> None:
         """Remove the container; the image stays for the next time."""
-        self._buildah("rm", self.container, check=False)
+        self.buildah("rm", self.container, check=False)
 
-    def _buildah(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def buildah(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run buildah on the store. Raises ``RuntimeError`` where it fails and ``check`` is set."""
         return _run(*_command(self.store), *arguments, check=check)
 
 
