@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pipeline.publish.details import Details
 from pipeline.publish.html.page import html_from_report
 from pipeline.publish.report import SpeedReport, Status
 from tests.support.details import hostile_details, sample_details
@@ -122,8 +123,21 @@ def test_details_are_shown_where_they_are_known() -> None:
 
 def test_without_details_nothing_is_said_of_them() -> None:
     text = Page(html_from_report(sample_report())).text
-    for absent in ("Loosened by this change", "Latency against main", "Latency trend", "Tactic", "GPU time spent"):
+    for absent in (
+        "Loosened by this change",
+        "Latency against main",
+        "Latency trend",
+        "Tactic",
+        "GPU time spent",
+        "held against",
+    ):
         assert absent not in text
+
+
+def test_the_base_branch_is_named_also_where_no_engine_differs_from_its_own() -> None:
+    page = Page(html_from_report(sample_report(), Details(base="main at 1234abc")))
+    assert "Latency against main" not in page.text
+    assert "held against main at 1234abc" in page.text
 
 
 def test_a_page_of_no_jobs_is_one_too() -> None:
