@@ -45,9 +45,7 @@ class ContainerImage:
     def config(self) -> Mapping[str, Any]:
         """The image's configuration, as OCI defines it."""
         found = json.loads(self.buildah("inspect", "--type", "image", NAME).stdout)
-        config: Mapping[str, Any] = found["OCIv1"]["config"] | {
-            "base_layers": len(found["OCIv1"]["rootfs"]["diff_ids"])
-        }
+        config: Mapping[str, Any] = found["OCIv1"]["config"]
         return config
 
     @property

@@ -32,6 +32,14 @@ def test_only_the_program_is_in_it(image: ContainerImage) -> None:
     assert found == ["LICENSE", "__pycache__", "entrypoint.py", "pipeline", "schemas"]
 
 
+def test_what_it_adds_to_its_base_is_the_packages_and_little_else(image: ContainerImage) -> None:
+    """TensorRT-RTX alone is 230 MiB; a second copy of anything large would show."""
+    added = image.root / "opt/trt-engines"
+    sizes = {part.name: sum(path.lstat().st_size for path in part.rglob("*")) >> 20 for part in added.iterdir()}
+    assert sizes["program"] < 10
+    assert sum(sizes.values()) < 600, sizes
+
+
 def test_labels_say_where_it_comes_from(image: ContainerImage) -> None:
     labels = image.config["Labels"]
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
