@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -62,14 +63,21 @@ def entry_with_weights(
     """
     if not dict(entry.receipt.key.ingredients).get("build.strip-weights"):
         return ()
-    note = entry.receipt.metadata.get(_WEIGHTS)
-    found = recipes.workshop.stored("prepared", Digest.parse(note)) if isinstance(note, str) else None
+    note = _digest_noted(entry)
+    found = None if note is None else recipes.workshop.stored("prepared", note)
     prepared = None if found is None else recipes.workshop.earlier(found.receipt, job.id)
     if prepared is None:
         raise WeightsGoneError(
             "its weights are not here", why="it was kept without them, and the model that has them is not in the cache"
         )
     return (recipes.workshop.obtain(filling_recipe(job, model, engine, recipes, prepared)),)
+
+
+def _digest_noted(entry: Hit) -> Digest | None:
+    """Which prepared model an entry was made of; ``None`` where nothing or nonsense is noted."""
+    with contextlib.suppress(ValueError):
+        return Digest.parse(str(entry.receipt.metadata.get(_WEIGHTS)))
+    return None
 
 
 def filling_recipe(

@@ -16,6 +16,7 @@ from onnx import helper
 
 from pipeline.compare.bootstrap import interval_from_contrasts
 from tests.support.gpu_runs import EXAMPLE, ROOT, capability, entrypoint
+from tests.support.other_exports import with_other_names_and_order, with_other_weight_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,6 +142,26 @@ def test_another_structure_is_built_and_not_refitted(retrained: Retrained, tmp_p
     report = run(tmp_path, precisions="fp16")
     assert report["jobs"][0]["status"] == "built"
     assert report["jobs"][0]["refit"] is None
+
+
+def test_the_model_as_another_exporter_writes_it_is_refitted(retrained: Retrained, tmp_path: Path) -> None:
+    folder, first, _ = retrained
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    model = with_other_names_and_order(onnx.load(str(RETRAINED)))
+    onnx.save(model, str(tmp_path / "digits/model.onnx"))
+    (job,) = run(tmp_path, precisions="fp16")["jobs"]
+    assert (
+        job["refit"]["origin"] == next(each for each in first["jobs"] if each["precision"] == "fp16")["engine"]["key"]
+    )
+    assert job["accuracy"]["outputs"][0]["cosine_min"] > 0.999
+
+
+def test_other_names_for_the_weights_make_a_build_necessary(retrained: Retrained, tmp_path: Path) -> None:
+    folder, _, _ = retrained
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    onnx.save(with_other_weight_names(onnx.load(str(RETRAINED))), str(tmp_path / "digits/model.onnx"))
+    (job,) = run(tmp_path, precisions="fp16")["jobs"]
+    assert (job["status"], job["refit"]) == ("built", None)
 
 
 def test_a_number_that_decides_how_a_layer_works_is_never_left_old(tmp_path: Path) -> None:

@@ -154,6 +154,9 @@ class FakeMachine:
         answer = answered_build(request, folder, {"tensorrt": self.version})
         with (folder / answer["engine"]).open("ab") as engine:
             engine.write(f"level {request['optimization_level']}, build {self.tasks['build']}".encode())
+        if request["refit"]:
+            (folder / "weights.json").write_text("{}")
+            answer["weights_record"] = "weights.json"
         tensors = [IMAGE | {"name": name} for name in self.inputs]
         size_bytes = (folder / answer["engine"]).stat().st_size
         return answer | {"size_bytes": size_bytes, "inputs": tensors, "outputs": FACTS["outputs"]}
@@ -161,7 +164,9 @@ class FakeMachine:
     def _refitted(self, request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         engine, model = (Path(path).read_bytes() for path in (request["engine"], request["build"]["model"]))
         (folder / "engine.plan").write_bytes(engine + b", with the weights of " + model)
-        return {**request["outcome"], "size_bytes": (folder / "engine.plan").stat().st_size}
+        outcome = {**request["outcome"], "size_bytes": (folder / "engine.plan").stat().st_size, "weights_record": None}
+        seconds = {"model": 0.1, "start": 0.1, "load": 0.1, "refit": 0.2, "write": 0.1}
+        return outcome | {"refit": {"seconds": seconds, "weights": 2, "changed": 1}}
 
     def _inspected(self, request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         level = level_of(request["engine"])

@@ -265,3 +265,25 @@ def test_a_model_that_cannot_be_read_is_told_as_such(monkeypatch: pytest.MonkeyP
     (tmp_path / "out").mkdir()
     with pytest.raises(ModelError, match="not an ONNX model"):
         refit_engine(asked, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["t", "renamed"])
+def test_a_transposed_weight_is_replaced_only_under_the_name_that_the_engine_knows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    def model(output: str, value: float) -> ModelProto:
+        return graph_model(
+            [helper.make_node("Transpose", ["w"], [output]), helper.make_node("MatMul", ["x", output], ["y"])],
+            [("x", TensorProto.FLOAT, [1, 3])],
+            [("y", TensorProto.FLOAT, [1, 2])],
+            {"w": np.full((2, 3), value, np.float32)},
+        )
+
+    models, engine = (model("t", 1.0), model(name, 2.0)), plan({"t": np.ones((3, 2), np.float32)})
+    if name == "t":
+        FakeTensorRT().install(monkeypatch)
+        (tmp_path / "out").mkdir()
+        outcome = refit_engine(request(tmp_path, *models, engine), tmp_path / "out")
+        assert weights_of((tmp_path / "out" / outcome["engine"]).read_bytes()) == {"t": [2.0] * 6}
+    else:
+        assert "it folded 'w' into other weights" in refused(monkeypatch, tmp_path, models, engine)

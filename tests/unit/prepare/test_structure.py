@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from pipeline.prepare.onnx_model import read_model
 from pipeline.prepare.structure import SMALL_ELEMENTS, model_digests, structure_digest, weight_digests
 from tests.support.models import convolution_model, graph_model, linear_model, saved_externally
+from tests.support.other_exports import with_other_names_and_order, with_other_weight_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +55,17 @@ def test_names_of_tensors_between_nodes_do_not_count() -> None:
 def test_names_of_stored_tensors_count_because_weights_are_known_by_them() -> None:
     model = renamed(convolution_model(), lambda name: f"{name}_renamed", stored=True)
     assert structure_digest(model, HERE) != structure_digest(convolution_model(), HERE)
+
+
+def test_the_example_as_another_exporter_writes_it_has_the_same_structure_but_not_with_other_weight_names() -> None:
+    before = structure_digest(read_model(DIGITS), HERE)
+    other = with_other_names_and_order(read_model(DIGITS))
+    onnx.checker.check_model(other, full_check=True)
+    assert [node.name for node in other.graph.node] != [node.name for node in read_model(DIGITS).graph.node]
+    assert structure_digest(other, HERE) == before
+    renamed_weights = with_other_weight_names(read_model(DIGITS))
+    onnx.checker.check_model(renamed_weights, full_check=True)
+    assert structure_digest(renamed_weights, HERE) != before
 
 
 def test_two_weights_that_changed_places_are_another_structure() -> None:
