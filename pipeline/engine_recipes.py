@@ -26,7 +26,7 @@ from pipeline.recipes import (
     model_file,
     table_of,
 )
-from pipeline.refit_recipes import build_without_refit, kept_for_refits, refit_shortcut
+from pipeline.refit_recipes import build_without_refit, foreseen_refusal, kept_for_refits, refit_shortcut
 from pipeline.retraining import structure_notes
 from pipeline.runtimes import effective_refit, effective_typing, effective_verbosity
 from pipeline.stripped import runnable_file, sources_with_weights, weights_note
@@ -187,6 +187,7 @@ def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
         expensive=True,
         shortcut=lambda: refit_shortcut(job, model, recipes, kept, wanted.request),
         second_try=build_without_refit(job, wanted.request),
+        foreseen=lambda: foreseen_refusal(job, model, recipes, key),
         also=lambda outcome: (kept,) if kept is not None and outcome.get("weights_record") else (),
         notes={
             **structure_notes(model),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts.recipe import SecondTry, Shortcut
-from pipeline.build.refit_outcome import NotRefittableError
+from pipeline.build.refit_outcome import NO_REASON, NotRefittableError
 from pipeline.cache.answers import Hit
 from pipeline.ingredients import refit_key
 from pipeline.plan import State, not_to_be_refitted, to_be_refitted
@@ -95,6 +95,18 @@ def build_without_refit(
         )
 
     return second_try
+
+
+def foreseen_refusal(job: Job, model: SurveyedModel, recipes: Recipes, engine: Key) -> NotRefittableError | None:
+    """Why a build with REFIT need not be tried: it failed for the same model with other weights, and was told why.
+
+    What has no kernel with REFIT has none for other weights either. Where the builder said nothing, it is asked again.
+    """
+    before = entry_before_retraining(recipes.workshop.look_up(engine, job.id), model)
+    why = None if before is None else before.metadata.get("not_refittable")
+    if not why or why == NO_REASON:
+        return None
+    return NotRefittableError("TensorRT could not build the engine of the earlier weights with REFIT", why=str(why))
 
 
 def refit_shortcut(

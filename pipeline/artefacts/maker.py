@@ -128,16 +128,19 @@ class Maker:
     ) -> tuple[Mapping[str, Any], float]:
         """What the task answered, at its second try where it has one, and how long both took in seconds."""
         recipe, started = order.recipe, time.monotonic()
-        try:
-            return self._ran(order, recipe, sources, gpu)
-        except PipelineError as error:
-            second = recipe.second_try(error)
-            if second is None:
-                raise
+        foreseen = recipe.foreseen()
+        second = None if foreseen is None else recipe.second_try(foreseen)
+        if second is None:
+            try:
+                return self._ran(order, recipe, sources, gpu)
+            except PipelineError as error:
+                second = recipe.second_try(error)
+                if second is None:
+                    raise
+            log = self._log_of(recipe, recipe)
+            with contextlib.suppress(OSError):
+                log.rename(log.with_name(f"{recipe.key.kind}-first-try{log.suffix}"))
         spent_s = time.monotonic() - started
-        log = self._log_of(recipe, recipe)
-        with contextlib.suppress(OSError):
-            log.rename(log.with_name(f"{recipe.key.kind}-first-try{log.suffix}"))
         again = replace(
             recipe, stage=second.stage, request=second.request, timeout_s=max(recipe.timeout_s - spent_s, 0.0)
         )

@@ -61,10 +61,11 @@ class Recipe:
     the request and a child that does the task once, and gives the outcome.
 
     ``shortcut`` is asked for when it must be made, and tried first; ``keep`` is not called for what it makes.
-    ``second_try`` is told why the task failed, and says whether another request may do better. ``also``
-    are keys that a new artefact is kept under besides. ``notes`` go into its receipt. What is not ``stored`` lives as
-    long as the run alone. ``attest`` states where it comes from (``pipeline.provenance.statement``), given its files,
-    its outcome and the seconds that it took.
+    ``second_try`` is told why the task failed, and says whether another request may do better; ``foreseen`` is the
+    error of a first try that need not be made, because it failed before. ``also`` are keys that a new artefact is kept
+    under besides. ``notes`` go into its receipt. What is not ``stored`` lives as long as the run alone. ``attest``
+    states where it comes from (``pipeline.provenance.statement``), given its files, its outcome and the seconds that it
+    took.
     """
 
     key: Key
@@ -84,6 +85,7 @@ class Recipe:
     in_turn: InTurn | None = None
     shortcut: Callable[[], Shortcut | None] = lambda: None
     second_try: Callable[[PipelineError], SecondTry | None] = lambda error: None  # noqa: ARG005
+    foreseen: Callable[[], PipelineError | None] = lambda: None
     also: Callable[[Mapping[str, Any]], tuple[Key, ...]] = lambda outcome: ()  # noqa: ARG005
     notes: Mapping[str, Any] = field(default_factory=dict)
     stored: bool = True

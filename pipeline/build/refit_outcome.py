@@ -14,6 +14,8 @@ from pipeline.errors import BuildError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+NO_REASON = "it gave no reason"
+"""Why a build with REFIT failed whose builder said nothing."""
 _ENGINE_STEPS = ("load", "refit", "write")
 
 

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pipeline.build.diagnosis import decisive_errors
-from pipeline.build.refit_outcome import NotRefittableError
+from pipeline.build.refit_outcome import NO_REASON, NotRefittableError
 from pipeline.errors import BuildError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def failed_build(errors: Iterable[str], diagnosis: Diagnosis, *, refit: bool) ->
     suspects = [line for line in said if _OF_REFIT.search(line)]
     if any(map(_OF_MEMORY.search, said)) or (said and not suspects):
         return BuildError("TensorRT could not build the engine", why=diagnosis.why, fix=diagnosis.fix)
-    line = suspects[0] if suspects else "it gave no reason"
+    line = suspects[0] if suspects else NO_REASON
     return NotRefittableError(
         "TensorRT could not build an engine whose weights can be replaced",
         why=line if len(line) <= _LINE_CHARACTERS else f"{line[:_LINE_CHARACTERS]}...",

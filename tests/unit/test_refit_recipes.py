@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.build.refit_outcome import NotRefittableError
+from pipeline.build.refit_outcome import NO_REASON, NotRefittableError
 from pipeline.cache.answers import Hit
 from pipeline.engine_recipes import engine_recipe
 from pipeline.manifest.types import BuildSettings
@@ -191,6 +191,28 @@ def test_a_retrained_model_is_not_refitted_from_it_and_the_plan_says_why(tmp_pat
     assert "refit" not in children.asked
     assert text_of(engine) == "engine of second"
     assert f"TensorRT could not build the earlier engine with REFIT: {NO_KERNEL}" in planned.hindrance
+
+
+def test_a_retrained_model_is_not_tried_with_refit_again(tmp_path: Path) -> None:
+    site, children = Site(tmp_path), Children(no_kernel=NO_KERNEL)
+    for model in ("first", "second", "third"):
+        _, engine = site.run(model, children)
+    assert children.asked.count("build") == 4
+    assert engine.outcome["not_refittable"] == NO_KERNEL
+    assert NO_KERNEL in engine.outcome["warnings"][0]
+
+
+def test_it_is_tried_again_with_another_version_or_where_no_reason_was_told(tmp_path: Path) -> None:
+    site, children = Site(tmp_path), Children(no_kernel=NO_REASON)
+    site.run("first", children)
+    site.run("second", children)
+    assert children.asked.count("build") == 4
+    children.no_kernel = NO_KERNEL
+    site.run("third", children)
+    site.version = "10.16.1"
+    children.no_kernel = ""
+    _, engine = site.run("fourth", children)
+    assert "not_refittable" not in engine.outcome
 
 
 def test_always_fails_where_nothing_can_be_built_with_refit(tmp_path: Path) -> None:
