@@ -176,18 +176,21 @@ def _become(confinement: Confinement) -> None:
 def _places(confinement: Confinement) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     """What may be read and what may be written: the system's, and the child's own.
 
-    Of ``/proc`` that is its own process. A program that it starts has a number that nobody knows yet, and CUDA does not
-    begin without ``/proc/self``: such a child sees all of ``/proc`` but what the kernel keeps for those who may trace a
-    process (``environ``, ``maps``, ``fd``), which from a domain is nobody outside it. The first entry of ``sys.path``
-    is the folder of this package, which may be a checkout with secrets in it.
+    Of ``/proc`` that is its own process. A program that it starts has a number that nobody knows yet, and CUDA begins
+    only where it may read and write there (``cuInit`` gives 304 otherwise, seen with driver 580). Such a child has all
+    of ``/proc``, as far as its user may: no other process of another user, nor what is kept for those who may trace a
+    process (``environ``, ``mem``, ``fd``), which from a domain is nobody outside it. Where it stays root it only reads.
+    The first entry of ``sys.path`` is the folder of this package, which may be a checkout with secrets in it.
     """
     search = [*sys.path[1:], sys.prefix, sys.base_prefix, *os.environ.get("LD_LIBRARY_PATH", "").split(":")]
-    processes = ("/proc",) if confinement.programs else ()
-    system = [Path(place).resolve() for place in (*_SYSTEM, *processes, *search) if Path(place).is_absolute()]
+    processes = (Path("/proc"),) if confinement.programs else ()
+    system = [Path(place).resolve() for place in (*_SYSTEM, *search) if Path(place).is_absolute()]
     inputs = [Path(place) for place in confinement.readable]
     devices = [Path(place) for place in _DEVICES] + list(gpu_nodes())
     own = [Path(place) for place in (*confinement.writable, f"/proc/{os.getpid()}")]
-    return (*system, *inputs), (*devices, *own)
+    if confinement.stays_root is not None:
+        return (*system, *inputs, *processes), (*devices, *own)
+    return (*system, *inputs), (*devices, *own, *processes)
 
 
 def _machine_memory_bytes() -> int:
