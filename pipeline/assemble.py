@@ -37,7 +37,18 @@ if TYPE_CHECKING:
     from pipeline.errors import PipelineError
     from pipeline.outcome import JobOutcome
 
-_KINDS = {3: "manifest", 4: "model", 5: "device", 6: "build", 7: "accuracy", 8: "budget", 9: "cache", 130: "cancelled"}
+KINDS = {
+    2: "settings",
+    3: "manifest",
+    4: "model",
+    5: "device",
+    6: "build",
+    7: "accuracy",
+    8: "budget",
+    9: "cache",
+    130: "cancelled",
+}
+"""Exit code -> the word for it in a report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +211,7 @@ def _layers_report(outcome: JobOutcome, engine: EngineReport | None) -> LayersRe
 
 def _failure_report(error: PipelineError, log: Log | None) -> FailureReport:
     return FailureReport(
-        kind=_KINDS.get(error.exit_code, "unknown"),
+        kind=KINDS.get(error.exit_code, "unknown"),
         exit_code=error.exit_code,
         what=f"{error.where}: {error.what}" if error.where else error.what,
         why=error.why,

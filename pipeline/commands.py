@@ -9,25 +9,25 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from pipeline.announce import announce
 from pipeline.assemble import Log, report_from_outcomes
 from pipeline.assemble_details import details_from_outcomes
 from pipeline.base_branch import Base, keep_baselines, load_base
-from pipeline.deliver import LOGS, deliver_engine, deliver_report, forget_report
+from pipeline.deliver import LOGS, deliver_engine, forget_report
 from pipeline.errors import BuildError, Cancelled, PipelineError, PublishError
 from pipeline.manifest.load import load_manifest
 from pipeline.operators import check_operators
 from pipeline.outcome import JobOutcome, run_exit_code
 from pipeline.plan import PlannedJob, State, jobs_from_manifest
-from pipeline.publish.complaint import complaint
-from pipeline.publish.github import outputs_from_report, write_outputs, write_step_summary
+from pipeline.publish.details import Details
 from pipeline.publish.json_output import print_json
-from pipeline.publish.parts import REPORT_JSON
 from pipeline.publish.progress import Progress
 from pipeline.publish.report import EngineReport, Status
 from pipeline.publish.terminal import print_plan, print_report
 from pipeline.publish.whole import whole_to_json
 from pipeline.run import carry_out, make_plan, open_context, trusted_store_from_settings
 from pipeline.time_limits import RunLimit
+from pipeline.unbegun import report_from_error
 
 if TYPE_CHECKING:
     import threading
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     from pipeline.cache.store import Store
     from pipeline.plan import Plan
-    from pipeline.publish.details import Details
-    from pipeline.publish.report import Report
     from pipeline.run import Context, Planned
     from pipeline.settings import Settings
 
@@ -85,6 +83,7 @@ def run(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
     forget_report(settings.out)
     trusted = trusted_store_from_settings(settings, cancel)
     with (
+        _failure_announced(settings, cancel, started, clock, as_json=as_json),
         limit.watched(),
         Progress(sys.stderr) as progress,
         open_context(settings, cancel, progress, settings.out / LOGS) as context,
@@ -107,8 +106,7 @@ def run(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
     if work.planned is not None:
         notes = keep_baselines(settings, trusted, report, work.planned.manifest, work.planned.jobs)
         report = replace(report, notes=(*report.notes, *notes))
-    _publish(settings, report, details)
-    unpublished = _commented(settings, cancel, report, details)
+    unpublished = announce(settings, cancel, report, details)
     if as_json:
         print_json(whole_to_json(report, details))
     else:
@@ -118,6 +116,26 @@ def run(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
 
         settings.log.annotate(annotations_from_report(report))
     return report.exit_code or unpublished
+
+
+@contextlib.contextmanager
+def _failure_announced(
+    settings: Settings, cancel: threading.Event, started: str, clock: float, *, as_json: bool
+) -> Iterator[None]:
+    """Announce the run where an error ends it before its jobs are begun. The error goes on, whatever comes of that."""
+    try:
+        yield
+    except (Cancelled, PublishError):
+        raise
+    except PipelineError as error:
+        report = report_from_error(
+            error, manifest=settings.manifest, started=started, elapsed_s=time.monotonic() - clock
+        )
+        details = Details(commit=settings.revision.commit, image=settings.image)
+        announce(settings, cancel, report, details)
+        if as_json:
+            print_json(whole_to_json(report, details))
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,40 +217,6 @@ def _logs(settings: Settings, outcomes: tuple[JobOutcome, ...]) -> dict[str, Log
             lines = file.read().decode(errors="replace").splitlines()
             logs[outcome.planned.job.id] = Log(path, tuple(lines[-_TAIL_LINES:]))
     return logs
-
-
-def _publish(settings: Settings, report: Report, details: Details) -> None:
-    """Write the report's files. One that cannot be written is told and changes nothing about the verdict."""
-    with _warned():
-        deliver_report(settings.out, report, details)
-    outputs = outputs_from_report(report, report_path=settings.out / REPORT_JSON, engines_path=settings.out)
-    if settings.step_summary is not None:
-        with _warned():
-            write_step_summary(settings.step_summary, report, details)
-    if settings.step_outputs is not None:
-        with _warned():
-            write_outputs(settings.step_outputs, outputs)
-
-
-def _commented(settings: Settings, cancel: threading.Event, report: Report, details: Details) -> int:
-    """Keep the comment, where that is asked for. Returns 10 where it is required and was not written, else 0."""
-    if settings.publishing is None:
-        return 0
-    from pipeline.hosts.publishing import publish_run
-
-    return publish_run(settings, cancel, report, details)
-
-
-@contextlib.contextmanager
-def _warned() -> Iterator[None]:
-    try:
-        yield
-    except PublishError as error:
-        _warn(error)
-
-
-def _warn(error: PipelineError) -> None:
-    print(complaint(error, "warning"), file=sys.stderr)
 
 
 def _jobs_from_plan(plan: Plan) -> list[dict[str, Any]]:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pipeline.announce import warned
 from pipeline.assemble import report_from_outcomes
 from pipeline.assemble_details import details_from_outcomes
 from pipeline.base_branch import keep_baselines, load_base
 from pipeline.deliver import LOGS, deliver_engine, deliver_report, forget_report
-from pipeline.errors import PublishError
+from pipeline.errors import Cancelled, PipelineError, PublishError
 from pipeline.fan_out.matrix import batches_from_jobs, github_matrix, gitlab_pipeline
 from pipeline.fan_out.settled import settled_or_planned
 from pipeline.outcome import JobOutcome, run_exit_code
+from pipeline.publish.details import Details
 from pipeline.publish.escape import one_line
 from pipeline.publish.github import write_outputs
 from pipeline.publish.json_output import json_text
 from pipeline.publish.progress import Progress
 from pipeline.run import open_context, survey_jobs, trusted_store_from_settings
+from pipeline.unbegun import report_from_error
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Iterator
 
     from pipeline.settings import Settings
 
@@ -33,11 +38,16 @@ def plan_matrix(settings: Settings, cancel: threading.Event, host: str) -> int:
     """Print the matrix for ``host``; write cached engines and their report to the output folder.
 
     Returns 0 also where a cached job fails its verdict, which is in the report: the report over all parts decides.
-    Raises ``SettingsError`` where a job has no runner, and ``PublishError`` where the output folder cannot be written.
+    An error that leaves no matrix is in the report too, and raised: ``ManifestError``, ``ModelError`` and the like,
+    ``SettingsError`` where a job has no runner, and ``PublishError`` where the output folder cannot be written.
     """
     started, clock = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), time.monotonic()
     forget_report(settings.out)
-    with Progress(sys.stderr) as progress, open_context(settings, cancel, progress, settings.out / LOGS) as context:
+    with (
+        _failure_reported(settings, started, clock),
+        Progress(sys.stderr) as progress,
+        open_context(settings, cancel, progress, settings.out / LOGS) as context,
+    ):
         manifest, jobs, models = survey_jobs(context)
         recipes = replace(context.recipes, workshop=context.workshop.cached_only())
         trusted = trusted_store_from_settings(settings, cancel)
@@ -82,3 +92,19 @@ def plan_matrix(settings: Settings, cancel: threading.Event, host: str) -> int:
     if settings.step_outputs is not None:
         write_outputs(settings.step_outputs, {"matrix": matrix, "needed": str(bool(batches)).lower()})
     return 0
+
+
+@contextlib.contextmanager
+def _failure_reported(settings: Settings, started: str, clock: float) -> Iterator[None]:
+    """Write a report of the error that leaves no matrix, so that the report over all parts tells it. It goes on."""
+    try:
+        yield
+    except (Cancelled, PublishError):
+        raise
+    except PipelineError as error:
+        report = report_from_error(
+            error, manifest=settings.manifest, started=started, elapsed_s=time.monotonic() - clock
+        )
+        with warned():
+            deliver_report(settings.out, report, Details())
+        raise

@@ -1,8 +1,8 @@
 """The parts of one commit's report: each job of a matrix leaves its own beside the cache, and reads those of others.
 
 A part is a receipt with its files, like every entry. Its kind is made of what all parts of one report share, so that
-they can be listed without looking at anything else, and its key of the jobs that it is of, so that a job that runs
-again replaces its own.
+they can be listed without looking at anything else, and its key of what selects its jobs, so that a job that runs again
+replaces its own, also one that failed before it knew its jobs.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ class PartStore:
         self._store = store
         self._whole = whole
 
-    def save(self, report: Report, details: Details) -> None:
-        """Store a part, in place of one of the same jobs."""
+    def save(self, report: Report, details: Details, *, only: str) -> None:
+        """Store a part, in place of an earlier one of the same selection of jobs, the globs ``only``."""
         kind = self._whole.kind
-        key = key_from_ingredients(kind, {"jobs": str(digest_from_json(sorted(job.id for job in report.jobs)))})
+        key = key_from_ingredients(kind, {"only": only})
         files = {DETAILS_JSON: details_to_json(details), REPORT_JSON: report_to_json(report)}
         with tempfile.TemporaryDirectory(prefix="trt-engines-part-") as folder:
             for name, value in files.items():

@@ -117,7 +117,7 @@ def _stored_parts(settings: Settings, cancel: threading.Event, place: Place, own
             raise PublishError("the other parts of the report cannot be read", why=error.reason) from error
 
     try:
-        parts.save(own.reports[0], own.details)
+        parts.save(own.reports[0], own.details, only=settings.only)
     except (StoreError, OSError, ValueError) as error:
         why = one_line(str(error))
         print(f"warning: the comment shows this job alone, for its part was not kept: {why}", file=sys.stderr)

@@ -10,10 +10,17 @@ from pipeline.publish.report import Outcome, Status, Subject
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.publish.report import AccuracyReport, JobReport, Report
+    from pipeline.publish.report import AccuracyReport, JobReport, Report, RunFailureReport
 
 NOTHING = "-"
 _STATUS_TEXTS = {Status.NEEDS_RUNNER: "needs a runner"}
+_UNBEGUN_TEXTS = {
+    "settings": "the settings are wrong",
+    "model": "a model or its data is wrong",
+    "device": "no machine here can do what was asked",
+    "build": "a step before the builds failed",
+    "cache": "the cache failed",
+}
 _STATUS_ORDER = (
     Status.FAILED,
     Status.CANCELLED,
@@ -79,11 +86,19 @@ def status_text(status: Status) -> str:
 
 
 def verdict_text(report: Report, *more: str) -> str:
-    """The whole run on one line, such as ``passed: 9 jobs, 3 built, 6 cached, in 4.20 s``, with ``more`` to tell."""
+    """The whole run on one line, such as ``passed: 9 jobs, 3 built, 6 cached, in 4.20 s``, with ``more`` to tell.
+
+    It has one colon, and no text that others chose.
+    """
     code = f" (exit code {report.exit_code})" if report.verdict is Outcome.FAILED else ""
+    unbegun = " and ".join(dict.fromkeys(map(_unbegun_text, report.failures)))
+    if unbegun and not report.jobs:
+        return f"{report.verdict}{code} before any engine was built: {unbegun}, in {duration_text(report.elapsed_s)}"
     jobs = f"{len(report.jobs)} job{'' if len(report.jobs) == 1 else 's'}"
     counts = ((status, len(report.with_status(status))) for status in _STATUS_ORDER)
     parts = [jobs, *(f"{count} {_counted(status, count)}" for status, count in counts if count), *more]
+    if unbegun:
+        parts.append(f"others not begun ({unbegun})")
     return f"{report.verdict}{code}: {', '.join(parts)}, in {duration_text(report.elapsed_s)}"
 
 
@@ -121,6 +136,13 @@ def checked_as_text(report: Report) -> tuple[str, ...]:
 def importance(status: Status) -> int:
     """Where a job stands when not all can be shown; the smallest number is shown first."""
     return _STATUS_ORDER.index(status)
+
+
+def _unbegun_text(failure: RunFailureReport) -> str:
+    count = len(failure.faults) + failure.more_faults
+    if count:
+        return f"the manifest has {count} fault{'' if count == 1 else 's'}"
+    return _UNBEGUN_TEXTS.get(failure.kind, "something failed")
 
 
 def _counted(status: Status, count: int) -> str:

@@ -22,7 +22,7 @@ from pipeline.publish.figures import (
 )
 from pipeline.publish.layers import LAYERS_HEADER, layers_rows
 from pipeline.publish.markdown_changes import again_section, changes_sections
-from pipeline.publish.report import Status
+from pipeline.publish.report import RunFailureReport, Status
 from pipeline.publish.speed import SPEED_HEADER, circumstances_text, slower_than_wider_precision, speed_rows
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def markdown_from_report(report: Report, limit_bytes: int = LIMIT_BYTES, *, deta
     rows = [_row(job, factors) for job in report.jobs]
     order = sorted(range(len(rows)), key=lambda index: importance(report.jobs[index].status))
     sections = [
+        *map(_unbegun, report.failures),
         *changes_sections(report, details),
         *_speed(report),
         *_layers(report),
@@ -128,16 +129,33 @@ def _keys(report: Report) -> Iterable[str]:
         yield f"<details><summary>Keys</summary>\n\n{body}\n\n</details>"
 
 
+def _unbegun(failure: RunFailureReport) -> str:
+    """What kept a run from beginning its jobs: each fault of the manifest, or the one error."""
+    facts = [
+        f"- {code_span(fault.place)}: {code_span(fault.subject)}<br>Fix: {code_span(fault.fix)}"
+        for fault in failure.faults
+    ]
+    if failure.more_faults:
+        facts.append(f"- and {failure.more_faults} more, which the run's log names")
+    return "\n\n".join(
+        (
+            f"### No job was begun: {code_span(failure.kind, 40)}, exit code {failure.exit_code}",
+            "\n".join(facts or _facts(failure)),
+        )
+    )
+
+
+def _facts(failure: FailureReport | RunFailureReport) -> list[str]:
+    where = failure.where if isinstance(failure, RunFailureReport) else ""
+    named = (("Where", where), ("What", failure.what), ("Why", failure.why), ("Fix", failure.fix))
+    return [f"- {name}: {_lines(text)}" for name, text in named if text.strip()]
+
+
 def _failure(job: JobReport) -> str:
     failure = job.failure
     assert failure is not None  # noqa: S101  the caller selects the jobs that failed
-    facts = [
-        f"- {name}: {_lines(text)}"
-        for name, text in (("What", failure.what), ("Why", failure.why), ("Fix", failure.fix))
-        if text.strip()
-    ]
     title = f"### {code_span(job.id, 200)} {status_text(job.status)}: {code_span(failure.kind, 40)}"
-    parts = [f"{title}, exit code {failure.exit_code}", "\n".join(facts), _log(failure)]
+    parts = [f"{title}, exit code {failure.exit_code}", "\n".join(_facts(failure)), _log(failure)]
     return "\n\n".join(filter(None, parts))
 
 

@@ -96,6 +96,7 @@ def merged(reports: Sequence[Report]) -> Report:
         exit_code=exit_code,
         runtimes=_runtimes(reports),
         jobs=kept,
+        failures=tuple(dict.fromkeys(failure for report in reports for failure in report.failures)),
         notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)),
     )
 
@@ -106,6 +107,7 @@ def _standing(job: JobReport) -> tuple[bool, int]:
 
 def _exit_code(reports: Iterable[Report], jobs: Sequence[JobReport]) -> int:
     codes = {job.failure.exit_code for job in jobs if job.failure is not None}
+    codes |= {failure.exit_code for report in reports for failure in report.failures}
     if Cancelled.exit_code in codes or any(job.status is Status.CANCELLED for job in jobs):
         return Cancelled.exit_code
     asked = any(report.exit_code == _NEEDS_RUNNER_EXIT_CODE for report in reports)

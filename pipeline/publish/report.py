@@ -182,6 +182,46 @@ class FailureReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FaultReport:
+    """One thing wrong with the manifest. ``line`` and ``column`` count from 1; ``path`` is like ``models[0].onnx``."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    what: str
+    fix: str
+
+    @property
+    def place(self) -> str:
+        """``file:line:column``."""
+        return f"{self.file}:{self.line}:{self.column}"
+
+    @property
+    def subject(self) -> str:
+        """What is wrong, with the path of what it is wrong with, where that is known."""
+        return ": ".join(filter(None, (self.path, self.what)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFailureReport:
+    """What kept a run from beginning its jobs: ``kind`` is a word such as ``manifest``.
+
+    ``where`` is ``file:line:column`` or a file, and may be empty. ``faults`` are the first ones of a manifest;
+    ``more_faults`` is how many it has besides.
+    """
+
+    kind: str
+    exit_code: int
+    what: str
+    why: str = ""
+    fix: str = ""
+    where: str = ""
+    faults: tuple[FaultReport, ...] = ()
+    more_faults: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RefitReport:
     """How an engine was made of another. ``origin`` is the key of that, whose build took ``instead_of_s``.
 
@@ -245,7 +285,10 @@ class JobReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One run. ``started`` is UTC, like ``2030-01-31T12:00:00Z``; ``runtimes`` is name -> installed version."""
+    """One run. ``started`` is UTC, like ``2030-01-31T12:00:00Z``; ``runtimes`` is name -> installed version.
+
+    A run that failed before its jobs were begun has one of ``failures`` and no jobs; several parts may have several.
+    """
 
     tool_version: str
     manifest: str
@@ -255,6 +298,7 @@ class Report:
     exit_code: int
     runtimes: Mapping[str, str]
     jobs: tuple[JobReport, ...]
+    failures: tuple[RunFailureReport, ...] = ()
     notes: tuple[str, ...] = ()
 
     def with_status(self, status: Status) -> tuple[JobReport, ...]:

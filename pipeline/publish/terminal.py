@@ -20,7 +20,7 @@ from pipeline.publish.figures import (
     top1_text,
     verdict_text,
 )
-from pipeline.publish.report import Outcome
+from pipeline.publish.report import Outcome, RunFailureReport
 from pipeline.publish.reproduce import command_from_job
 from pipeline.publish.speed import SPEED_HEADER, circumstances_text, slower_than_wider_precision, speed_rows
 from pipeline.publish.stream import ForgivingStream
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from pipeline.plan import Plan
     from pipeline.publish.against_base import ChangeRow
-    from pipeline.publish.report import JobReport, Report
+    from pipeline.publish.report import FailureReport, JobReport, Report
 
 _LOG_LINES = 10
 _FIGURES = frozenset({"size", "top-1 %", "cosine", "time (last)", "last time", "time", "share", *CHANGE_HEADER[1:3]})
@@ -60,7 +60,8 @@ def print_report(
     """
     console = console_for(ForgivingStream(stream), width)
     header = ("job", "status", "size", "top-1 %", "cosine", "time (last)")
-    _print_table(console, header, [_cells(job) for job in report.jobs])
+    if report.jobs or not report.failures:
+        _print_table(console, header, [_cells(job) for job in report.jobs])
     speed = speed_rows(report)
     if speed:
         console.print()
@@ -74,6 +75,7 @@ def print_report(
         _base_lines(report, details),
         _speed_lines(report),
         _why_lines(report),
+        *map(_unbegun_lines, report.failures),
         _failure_lines(report),
         _warning_lines(report),
         checked_as_text(report),
@@ -180,18 +182,33 @@ def _failure_lines(report: Report) -> Iterator[str]:
         yield from others
 
 
+def _unbegun_lines(failure: RunFailureReport) -> Iterator[str]:
+    """What kept a run from beginning its jobs: each fault of the manifest, or the one error."""
+    if not failure.faults:
+        yield from _lines_of_error(failure)
+        return
+    yield from (one_line(f"{fault.place}: {fault.subject}; {fault.fix}", 1000) for fault in failure.faults)
+    if failure.more_faults:
+        yield f"and {failure.more_faults} more, which the run's log names"
+
+
 def _lines_of_failure(job: JobReport) -> Iterator[str]:
     failure = job.failure
     assert failure is not None  # noqa: S101  only failed jobs come here
-    yield one_line(failure.what)
+    yield from _lines_of_error(failure)
+    yield from (f"  | {line}" for text in failure.log_tail[-_LOG_LINES:] for line in plain_lines(text))
+    if failure.log is not None:
+        yield f"  log: {one_line(failure.log)}"
+
+
+def _lines_of_error(failure: FailureReport | RunFailureReport) -> Iterator[str]:
+    where = failure.where if isinstance(failure, RunFailureReport) else ""
+    yield one_line(f"{where}: {failure.what}" if where else failure.what)
     for name, text in (("why", failure.why), ("fix", failure.fix)):
         first, *others = plain_lines(text.strip())
         if first:
             yield f"  {name}: {first}"
             yield from (f"       {line}" for line in others)
-    yield from (f"  | {line}" for text in failure.log_tail[-_LOG_LINES:] for line in plain_lines(text))
-    if failure.log is not None:
-        yield f"  log: {one_line(failure.log)}"
 
 
 def _warning_lines(report: Report) -> Iterator[str]:

@@ -65,7 +65,7 @@ def job(cache: Path, model: str) -> Callable[[MemoryConversation], None]:
     parts = PartStore(LocalStore(cache), WHOLE)
 
     def publish(conversation: MemoryConversation) -> None:
-        parts.save(report_of(job_report(f"{model}/sm_89/fp16", Status.BUILT, "new")), Details())
+        parts.save(report_of(job_report(f"{model}/sm_89/fp16", Status.BUILT, "new")), Details(), only=f"{model}/*")
         _published(conversation, PLACE, Sticky(MANIFEST), lambda: parts.load() or parts_of(), endless_patience())
 
     return publish
@@ -87,7 +87,7 @@ def test_a_part_that_arrives_while_another_job_writes_is_in_the_comment(there: b
 def test_F40_a_job_that_runs_again_replaces_its_part(tmp_path: Path) -> None:
     parts = PartStore(LocalStore(tmp_path), WHOLE)
     for reason in ("first", "second"):
-        parts.save(report_of(job_report("alpha/sm_89/fp16", Status.BUILT, reason)), Details())
+        parts.save(report_of(job_report("alpha/sm_89/fp16", Status.BUILT, reason)), Details(), only="*")
     found = parts.load()
     assert found is not None
     assert found.reports[0].jobs[0].reason == "second"
@@ -99,14 +99,14 @@ def test_parts_of_another_commit_or_manifest_are_not_shown(tmp_path: Path) -> No
         Whole(project="team/models", manifest="other.yaml", commit=HEAD),
         Whole(project="team/others", manifest=MANIFEST, commit=HEAD),
     ):
-        PartStore(LocalStore(tmp_path), whole).save(report_of(), Details())
+        PartStore(LocalStore(tmp_path), whole).save(report_of(), Details(), only="*")
     assert PartStore(LocalStore(tmp_path), WHOLE).load() is None
 
 
 def test_a_damaged_part_is_left_out(tmp_path: Path) -> None:
     parts = PartStore(LocalStore(tmp_path), WHOLE)
-    parts.save(report_of(job_report("alpha/sm_89/fp16", Status.BUILT, "good")), Details())
-    parts.save(report_of(job_report("beta/sm_89/fp16", Status.BUILT, "bad")), Details())
+    parts.save(report_of(job_report("alpha/sm_89/fp16", Status.BUILT, "good")), Details(), only="alpha/*")
+    parts.save(report_of(job_report("beta/sm_89/fp16", Status.BUILT, "bad")), Details(), only="beta/*")
     blobs = sorted((tmp_path / "v1/blob").rglob("*"), key=lambda path: (path.is_dir(), path.name))
     damaged = next(path for path in blobs if path.is_file() and b"beta" in path.read_bytes())
     damaged.chmod(0o644)

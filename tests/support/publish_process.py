@@ -16,7 +16,7 @@ from tests.support.reports import job_report, report_of
 def main() -> int:
     """Publish so many jobs of one model."""
     cache, model, jobs = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    settings = settings_from_mapping(os.environ, cache=cache, publish_required=True)
+    settings = settings_from_mapping(os.environ, cache=cache, only=f"{model}/*", publish_required=True)
     report = report_of(*(job_report(f"{model}/sm_{80 + n}/fp16", Status.BUILT, "new") for n in range(jobs)))
     return publish_run(settings, threading.Event(), report, Details())
 

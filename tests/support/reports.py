@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pipeline.bench.measurement import GpuState, Measurement, Streams
 from pipeline.bench.samples import compact_from_ms, distribution_from_ms
 from pipeline.digest import digest_from_bytes
@@ -12,12 +14,14 @@ from pipeline.publish.report import (
     AccuracyReport,
     EngineReport,
     FailureReport,
+    FaultReport,
     JobReport,
     LayersReport,
     MetricVerdict,
     Outcome,
     OutputAccuracy,
     Report,
+    RunFailureReport,
     SpeedReport,
     Status,
     Subject,
@@ -226,6 +230,45 @@ def sample_report() -> Report:
     )
 
 
+def unbegun_report() -> Report:
+    """The report of a run whose manifest has twelve faults."""
+    faults = (
+        FaultReport(
+            file="examples/digits/trt-engines.yaml",
+            line=4,
+            column=5,
+            path="models[0].onnx",
+            what="`model.onx` is not there",
+            fix="did you mean `model.onnx`?",
+        ),
+        FaultReport(
+            file="examples/digits/trt-engines.yaml",
+            line=9,
+            column=18,
+            path="",
+            what="a tab begins a line | <b>bold</b> @someone",
+            fix="use spaces",
+        ),
+    )
+    failure = RunFailureReport(
+        kind="manifest", exit_code=3, what="12 faults in the manifest", faults=faults, more_faults=10
+    )
+    return replace(report_of(verdict=Outcome.FAILED, exit_code=3), runtimes={}, failures=(failure,))
+
+
+def wrong_model_report() -> Report:
+    """The report of a run that found its model broken."""
+    failure = RunFailureReport(
+        kind="model",
+        exit_code=4,
+        what="model.onnx is no model",
+        why="it ends in the middle:\n  at byte 1024",
+        fix="export it again",
+        where="examples/digits/trt-engines.yaml:4:5",
+    )
+    return replace(report_of(verdict=Outcome.FAILED, exit_code=4), runtimes={}, failures=(failure,))
+
+
 def sample_sidecar() -> Sidecar:
     return Sidecar(
         job="digits/sm_89/int8",
@@ -292,5 +335,15 @@ def hostile_report(text: str) -> Report:
         exit_code=6,
         runtimes={text: text},
         jobs=(job,),
+        failures=(
+            RunFailureReport(
+                kind=text,
+                exit_code=3,
+                what=text,
+                faults=(FaultReport(file=text, line=3, column=5, path=text, what=text, fix=text),) * 2,
+                more_faults=1,
+            ),
+            RunFailureReport(kind=text, exit_code=4, what=text, why=text, fix=text, where=text),
+        ),
         notes=(text,),
     )

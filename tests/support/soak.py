@@ -129,7 +129,7 @@ class Soak:
         self, work: Path, cache: SoakCache, *arguments: str, faults: Any = (), publishes: bool = False
     ) -> subprocess.Popen[str]:
         place = cache.text(self._proxy.endpoint_url if self._proxy else None)
-        options = ("--manifest", str(MANIFEST), "--cache", place, "--cache-scope", SCOPE)
+        options: tuple[str, ...] = ("--manifest", str(MANIFEST), "--cache", place, "--cache-scope", SCOPE)
         keys = self._gateway.environment() if self._gateway else {}
         environment = {**CANARIES, **keys, "AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "2"}
         if publishes:
