@@ -82,9 +82,16 @@ class ManifestError(PipelineError):
 
 
 class ModelError(PipelineError):
-    """A model, or the data that belongs to it, is wrong."""
+    """A model, or the data that belongs to it, is wrong; ``faults`` say so of each at its line of the manifest."""
 
     exit_code = 4
+    faults: tuple[Fault, ...] = ()
+
+    def fault_at(self, file: str, line: int, column: int, model: str) -> Fault:
+        """The same as a fault of the manifest, at the place that names ``model``."""
+        where = "" if self.where == f"{file}:{line}:{column}" else self.where
+        text = ": ".join(filter(None, (where, self.what, self.why.strip())))
+        return Fault(file, line, column, f"models.{model}", text, self.fix)
 
 
 class DeviceError(PipelineError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from pipeline.errors import BuildError, DeviceError, ModelError
+from pipeline.errors import BuildError, DeviceError, Fault, ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pipeline.survey import SurveyedModel
 
 _NODES_SHOWN = 5
+_WHAT = "the builder's parser refuses operators"
+_FIX = "export the model without them, or leave that runtime's targets out"
 
 
 def check_operators(recipes: Recipes, models: Mapping[str, SurveyedModel], jobs: Iterable[Job]) -> None:
@@ -26,17 +28,18 @@ def check_operators(recipes: Recipes, models: Mapping[str, SurveyedModel], jobs:
     """
     pairs = dict.fromkeys((job.model.name, job.target.runtime) for job in jobs)
     lines: list[str] = []
+    places: list[Fault] = []
     for name, runtime in pairs:
         if runtime in recipes.runtimes:
             with contextlib.suppress(BuildError, DeviceError):
                 answer = recipes.workshop.obtain(recipes.operators(models[name], runtime))
-                lines.extend(_line(models[name], runtime, refused) for refused in answer.outcome.get("refused", ()))
+                told = [_line(models[name], runtime, refused) for refused in answer.outcome.get("refused", ())]
+                lines += told
+                places += (_place(models[name], line) for line in told)
     if lines:
-        raise ModelError(
-            "the builder's parser refuses operators",
-            why="\n  " + "\n  ".join(lines) + "\n",
-            fix="export the model without them, or leave that runtime's targets out",
-        )
+        error = ModelError(_WHAT, why="\n  " + "\n  ".join(lines) + "\n", fix=_FIX)
+        error.faults = tuple(places)
+        raise error
 
 
 def _line(model: SurveyedModel, runtime: str, refused: Mapping[str, object]) -> str:
@@ -45,3 +48,8 @@ def _line(model: SurveyedModel, runtime: str, refused: Mapping[str, object]) -> 
     more = f" and {len(nodes) - _NODES_SHOWN} more" if len(nodes) > _NODES_SHOWN else ""
     at = ", ".join(nodes[:_NODES_SHOWN]) + more
     return f"{model.spec.onnx.name}: {refused['operator']} at {at}: {runtime} says: {refused['reason']}"
+
+
+def _place(model: SurveyedModel, line: str) -> Fault:
+    at = model.spec.location
+    return Fault(at.file, at.line, at.column, f"models.{model.spec.name}", f"{_WHAT}: {line}", _FIX)

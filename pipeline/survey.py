@@ -71,22 +71,26 @@ def survey_models(
     """
     faults: list[Fault] = []
     problems: list[ModelError] = []
+    places: list[Fault] = []
     surveyed: list[SurveyedModel] = []
     for spec in specs:
         try:
             model = _survey_model(spec, workshop, tools)
         except ModelError as error:
             problems.append(error)
+            at = spec.location
+            places.append(error.fault_at(at.file, at.line, at.column, spec.name))
             continue
         faults.extend(profile_faults(spec, model.facts))
         faults.extend(_glob_faults(spec, model.facts))
         surveyed.append(model)
     if faults:
         raise ManifestError(tuple(faults))
-    if len(problems) == 1:
-        raise problems[0]
     if problems:
-        raise ModelError(f"{len(problems)} models are wrong", why="\n" + "\n".join(map(str, problems)))
+        many = ModelError(f"{len(problems)} models are wrong", why="\n" + "\n".join(map(str, problems)))
+        found = problems[0] if len(problems) == 1 else many
+        found.faults = tuple(places)
+        raise found
     return tuple(surveyed)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import __version__
 from pipeline.assemble import KINDS
-from pipeline.errors import ManifestError
+from pipeline.errors import ManifestError, ModelError
 from pipeline.publish.report import FaultReport, Outcome, Report, RunFailureReport
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def report_from_error(error: PipelineError, *, manifest: Path, started: str, ela
 
 
 def _failure(error: PipelineError) -> RunFailureReport:
-    faults = error.faults if isinstance(error, ManifestError) else ()
+    faults = error.faults if isinstance(error, ManifestError | ModelError) else ()
     return RunFailureReport(
         kind=KINDS.get(error.exit_code, "unknown"),
         exit_code=error.exit_code,

@@ -52,7 +52,7 @@ def annotations_from_faults(faults: Iterable[Fault | FaultReport]) -> tuple[Anno
             line=fault.line,
             column=fault.column,
             title=fault.path or "manifest",
-            text=f"{fault.what}; {fault.fix}",
+            text="; ".join(filter(None, (fault.what, fault.fix))),
         )
         for fault in faults
     )

@@ -140,7 +140,7 @@ def importance(status: Status) -> int:
 
 def _unbegun_text(failure: RunFailureReport) -> str:
     count = len(failure.faults) + failure.more_faults
-    if count:
+    if failure.kind == "manifest":
         return f"the manifest has {count} fault{'' if count == 1 else 's'}"
     return _UNBEGUN_TEXTS.get(failure.kind, "something failed")
 

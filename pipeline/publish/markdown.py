@@ -28,7 +28,7 @@ from pipeline.publish.speed import SPEED_HEADER, circumstances_text, slower_than
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from pipeline.publish.report import FailureReport, JobReport, Report
+    from pipeline.publish.report import FailureReport, FaultReport, JobReport, Report
 
 LIMIT_BYTES = 1 << 20
 """The most that GitHub takes for one step's summary (GITHUB_STEP_SUMMARY, 1 MiB)."""
@@ -131,10 +131,7 @@ def _keys(report: Report) -> Iterable[str]:
 
 def _unbegun(failure: RunFailureReport) -> str:
     """What kept a run from beginning its jobs: each fault of the manifest, or the one error."""
-    facts = [
-        f"- {code_span(fault.place)}: {code_span(fault.subject)}<br>Fix: {code_span(fault.fix)}"
-        for fault in failure.faults
-    ]
+    facts = [f"- {code_span(fault.place)}: {'<br>Fix: '.join(_said(fault))}" for fault in failure.faults]
     if failure.more_faults:
         facts.append(f"- and {failure.more_faults} more, which the run's log names")
     return "\n\n".join(
@@ -143,6 +140,10 @@ def _unbegun(failure: RunFailureReport) -> str:
             "\n".join(facts or _facts(failure)),
         )
     )
+
+
+def _said(fault: FaultReport) -> Iterable[str]:
+    return filter(None, (code_span(fault.subject, 500), code_span(fault.fix)))
 
 
 def _facts(failure: FailureReport | RunFailureReport) -> list[str]:

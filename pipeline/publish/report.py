@@ -183,7 +183,7 @@ class FailureReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultReport:
-    """One thing wrong with the manifest. ``line`` and ``column`` count from 1; ``path`` is like ``models[0].onnx``."""
+    """One thing wrong with the manifest or with a model that it names there, as in ``pipeline.errors.Fault``."""
 
     file: str
     line: int
@@ -207,8 +207,8 @@ class FaultReport:
 class RunFailureReport:
     """What kept a run from beginning its jobs: ``kind`` is a word such as ``manifest``.
 
-    ``where`` is ``file:line:column`` or a file, and may be empty. ``faults`` are the first ones of a manifest;
-    ``more_faults`` is how many it has besides.
+    ``where`` is ``file:line:column`` or a file, and may be empty. ``faults`` are the first ones of a manifest or its
+    models; ``more_faults`` is how many there are besides.
     """
 
     kind: str

@@ -187,7 +187,8 @@ def _unbegun_lines(failure: RunFailureReport) -> Iterator[str]:
     if not failure.faults:
         yield from _lines_of_error(failure)
         return
-    yield from (one_line(f"{fault.place}: {fault.subject}; {fault.fix}", 1000) for fault in failure.faults)
+    for fault in failure.faults:
+        yield one_line("; ".join(filter(None, (f"{fault.place}: {fault.subject}", fault.fix))), 1000)
     if failure.more_faults:
         yield f"and {failure.more_faults} more, which the run's log names"
 
