@@ -16,11 +16,12 @@ from pipeline.hosts.place import HostKind, Place
 from pipeline.hosts.publication import _published
 from pipeline.hosts.sticky import Sticky
 from pipeline.publish.details import Details
+from pipeline.publish.parts import merged
 from pipeline.publish.report import Status
 from tests.support.conversations import HEAD, MemoryConversation, endless_patience
 from tests.support.fake_github import FakeGitHub
 from tests.support.publications import MANIFEST, github_environment, parts_of
-from tests.support.reports import job_report, report_of
+from tests.support.reports import job_report, report_of, unbegun_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,6 +92,22 @@ def test_F40_a_job_that_runs_again_replaces_its_part(tmp_path: Path) -> None:
     found = parts.load()
     assert found is not None
     assert found.reports[0].jobs[0].reason == "second"
+
+
+def test_F40_a_part_that_failed_before_its_jobs_is_replaced_by_the_next_attempt_and_by_no_other_job(
+    tmp_path: Path,
+) -> None:
+    parts = PartStore(LocalStore(tmp_path), WHOLE)
+    parts.save(unbegun_report(), Details(), only="alpha/*")
+    parts.save(report_of(job_report("beta/sm_89/fp16", Status.BUILT, "new")), Details(), only="beta/*")
+    found = parts.load()
+    assert found is not None
+    assert merged(found.reports).exit_code == 3
+    parts.save(report_of(job_report("alpha/sm_89/fp16", Status.BUILT, "new")), Details(), only="alpha/*")
+    found = parts.load()
+    assert found is not None
+    assert merged(found.reports).exit_code == 0
+    assert len(merged(found.reports).jobs) == 2
 
 
 def test_parts_of_another_commit_or_manifest_are_not_shown(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from pipeline.hosts.place import HostKind, Place, place_from_environment
 from pipeline.hosts.publication import comment_body
 from pipeline.hosts.sticky import Sticky
+from pipeline.publish.details import Details
 from pipeline.publish.parts import Parts
 from tests.support.details import hostile_details
 from tests.support.fake_github import HEAD, STRANGER, FakeGitHub
@@ -26,7 +28,7 @@ RUN = "https://github.com/team/models/actions/runs/123"
 MARKER = Sticky(MANIFEST).first_line(HEAD)
 
 
-def body_of(text: str) -> str:
+def body_of(text: str, *, begun: bool = True) -> str:
     place = Place(
         kind=HostKind.GITHUB,
         api_url="",
@@ -39,12 +41,24 @@ def body_of(text: str) -> str:
     )
     report = hostile_report(text)
     parts = Parts((report,), hostile_details(text, report.jobs[0].id), {})
+    if not begun:
+        parts = Parts((replace(report, jobs=()),), Details(), {})
     return comment_body(parts, place, Sticky(text), 65_536)
 
 
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 def test_the_comment_has_one_link_and_it_is_ours(text: str) -> None:
     assert links(body_of(text)) == [RUN]
+
+
+@pytest.mark.parametrize(
+    "text", [*HOSTILE_TEXTS, "-->", "/close", "\n/merge\n", "<br>- @octocat", "`x`[y](http://z.example)"]
+)
+def test_a_hostile_manifest_that_kept_a_run_from_its_jobs_is_text_in_the_comment(text: str) -> None:
+    body = body_of(text, begun=False)
+    assert links(body) == [RUN]
+    assert live_parts(body) - set("[]") == set()
+    assert not [line for line in lines_outside_of_code(body) if line.lstrip().startswith("/")]
 
 
 @pytest.mark.parametrize("text", [*HOSTILE_TEXTS, "-->", "/close", "\n/merge\n", "--!> @octocat"])

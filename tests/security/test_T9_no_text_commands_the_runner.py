@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,11 +49,17 @@ def obeyed(log: str) -> Iterator[str]:
 def test_a_hostile_report_is_printed_without_commanding_anything(
     text: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "report.json").write_text(json.dumps(report_to_json(hostile_report(text))))
-    for form in ("terminal", "markdown", "json", "html", "metrics", "code-quality"):
-        run_step(["report", "--from", str(tmp_path), "--format", form], {"GITHUB_ACTIONS": "true"})
-        printed = capfd.readouterr()
-        assert list(obeyed(f"{printed.err.splitlines()[0]}\n{printed.out}\n{printed.err}")) == []
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "unbegun").mkdir()
+    report = hostile_report(text)
+    for name, each in (("begun", report), ("unbegun", replace(report, jobs=()))):
+        (tmp_path / name / "report.json").write_text(json.dumps(report_to_json(each)))
+    for folder in (tmp_path, tmp_path / "begun", tmp_path / "unbegun"):
+        for form in ("terminal", "markdown", "json", "html", "metrics", "code-quality"):
+            run_step(["report", "--from", str(folder), "--format", form], {"GITHUB_ACTIONS": "true"})
+            printed = capfd.readouterr()
+            assert printed.out
+            assert list(obeyed(f"{printed.err.splitlines()[0]}\n{printed.out}\n{printed.err}")) == []
 
 
 def test_the_runner_is_told_to_listen_again_at_the_end_also_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:

@@ -54,6 +54,7 @@ def test_every_refused_operator_of_every_model_is_named_with_its_nodes() -> None
         check(recipes, job(), job(name="other"))
     assert "Det at a, b: tensorrt-rtx says: no" in caught.value.why
     assert "Unique at n0, n1, n2, n3, n4 and 4 more" in caught.value.why
+    assert [fault.path for fault in caught.value.faults] == ["models.digits", "models.other"]
 
 
 @pytest.mark.parametrize("error", [BuildError("crashed"), DeviceError("the GPU is full")])

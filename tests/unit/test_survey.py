@@ -102,6 +102,7 @@ def test_what_is_wrong_with_several_models_is_told_at_once(folder: Path) -> None
     with pytest.raises(ModelError) as caught:
         survey_models(specs, workshop_with(Inspector(), folder), TOOLS)
     assert all(name in str(caught.value) for name in names)
+    assert [fault.path for fault in caught.value.faults] == ["models.broken-1", "models.broken-2"]
 
 
 def calibrated_by(folder: Path, text: str) -> Any:
