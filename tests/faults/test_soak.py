@@ -113,6 +113,20 @@ def test_a_comment_that_is_missing_or_tells_a_secret_is_found(after: Aftermath) 
     assert len(violations_of(replace(published, comments=(CANARY,)))) == 1
 
 
+def test_a_comment_that_says_that_a_failed_run_passed_is_found(after: Aftermath) -> None:
+    write_report(after.folder, exit_code=4)
+    plan = replace(after.plan, publishes=True, host_faults=(), store_fault_share=0.0)
+    failed = replace(after, exit_code=4, plan=plan, comments=("**Failed (exit code 4)**",))
+    assert violations_of(failed) == ()
+    assert len(violations_of(replace(failed, comments=("**Passed**: 9 jobs",)))) == 1
+
+
+@pytest.mark.parametrize("exit_code", [0, 4, 6, 7, 9])
+def test_a_run_without_a_report_is_found(exit_code: int, after: Aftermath) -> None:
+    (after.folder / "engines/report.json").unlink()
+    assert len(violations_of(replace(after, exit_code=exit_code))) == 1
+
+
 def test_files_that_are_left_over_are_found(after: Aftermath) -> None:
     (after.folder / "tmp/trt-engines-x").mkdir()
     (after.folder / "engines/.report.json.0123456789ab.tmp").touch()
