@@ -81,13 +81,13 @@ def run(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
     clock = time.monotonic()
     limit = RunLimit(cancel, settings.time_limit_s)
     forget_report(settings.out)
-    trusted = trusted_store_from_settings(settings, cancel)
     with (
         _failure_announced(settings, cancel, started, clock, as_json=as_json),
         limit.watched(),
         Progress(sys.stderr) as progress,
         open_context(settings, cancel, progress, settings.out / LOGS) as context,
     ):
+        trusted = trusted_store_from_settings(settings, cancel)
         work = _worked(context, trusted, as_json=as_json)
     base, engines = work.base, work.engines
     outcomes = tuple(_limited(outcome, limit) for outcome in work.outcomes) if limit.reached else work.outcomes

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.cache.store import StoreError
-from pipeline.errors import PublishError
+from pipeline.errors import PipelineError, PublishError
 from pipeline.hosts.part_store import PartStore, Whole
 from pipeline.hosts.patience import Patience
 from pipeline.hosts.publication import published
@@ -104,7 +104,10 @@ def _stored_parts(settings: Settings, cancel: threading.Event, place: Place, own
     from pipeline.run import store_from_settings
 
     # Past any folder in front of the bucket, whose copy of a part that was replaced meanwhile would be an old one.
-    store = store_from_settings(settings, cancel, upkeep=True)
+    try:
+        store = store_from_settings(settings, cancel, upkeep=True)
+    except PipelineError:
+        return None  # what ended the run, whose comment then shows it alone
     if store is None:
         return None
     whole = Whole(project=place.project, manifest=manifest_name(own.reports[0].manifest), commit=place.commit)

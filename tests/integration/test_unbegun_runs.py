@@ -108,6 +108,24 @@ def test_a_selection_of_nothing_leaves_a_report(example: Path) -> None:
     assert (failure["kind"], "selects none" in failure["what"]) == ("settings", True)
 
 
+def test_a_cache_that_cannot_be_opened_is_told_in_the_comment_all_the_same(example: Path) -> None:
+    with FakeGitHub() as host:
+        result = run(example, host, "--publish", "--cache-scope", "no/scope")
+        (body,) = host.own_bodies
+    assert result.returncode == 2, result.stderr
+    assert "is no scope of the cache" in result.stderr
+    assert "before any engine was built**: the settings are wrong" in body
+
+
+def test_a_required_cache_that_fails_is_told_in_the_comment(example: Path) -> None:
+    (example / "cache").write_text("no folder")
+    with FakeGitHub() as host:
+        result = run(example, host, "--publish", "--cache", "cache", "--cache-required")
+        (body,) = host.own_bodies
+    assert result.returncode == 9, result.stderr
+    assert "before any engine was built**: the cache failed" in body
+
+
 def test_a_wrong_command_line_leaves_none(example: Path) -> None:
     assert run_step_in(example, *RUN, "--no-such-option").returncode == 2
     assert not (example / "engines").exists()
