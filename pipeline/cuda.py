@@ -24,6 +24,12 @@ def require_gpu() -> None:
         )
 
 
+def start_gpu() -> None:
+    """Make this process's context on device 0, which takes CUDA some tenths of a second. Raises ``DeviceError``."""
+    require_gpu()
+    call("cudaFree", 0)
+
+
 def call(name: str, *arguments: Any) -> Any:
     """Call the CUDA runtime's function ``name``; returns its value, a tuple of several, or ``None``.
 

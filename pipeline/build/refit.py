@@ -21,7 +21,7 @@ from pipeline.build.plugins import load_plugins
 from pipeline.build.refit_weights import weight_in_type, weights_from_model, weights_record
 from pipeline.build.request import request_from_json
 from pipeline.build.timing_cache import TACTICS_FILE
-from pipeline.cuda import require_gpu
+from pipeline.cuda import start_gpu
 from pipeline.errors import BuildError
 from pipeline.prepare.onnx_model import load_model
 
@@ -48,33 +48,34 @@ def refit_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     Request: ``build`` (a ``BuildRequest`` as JSON), ``engine`` and ``weights`` (files of the engine to start from; no
     ``weights`` for an engine of this very model, which was stripped of them), ``tactics`` (the file that was kept with
     it, or null), ``outcome`` (what its build answered). Returns that outcome with what the refit changed of it, and
-    ``refit``: ``seconds`` by step, of which ``model`` and ``start`` pass at the same time, and ``weights``, how many
-    were given.
+    ``refit``: ``seconds`` by step, of which ``model`` passes beside ``start`` (CUDA, TensorRT, the engine's file) and
+    ``load``, and ``weights``, how many were given.
 
     Raises ``RefitRefused`` with the reason where the engine has to be built, ``DeviceError`` without a GPU.
     """
     asked = request_from_json(request["build"])
     log = BuilderLog()
-    # Each takes its time: the weights in hashing, the engine's file in copying, the start in CUDA.
+    # Each takes its time: the weights in hashing, the engine's file in copying, the start and the engine in CUDA.
     with ThreadPoolExecutor(2) as pool:
         reading = pool.submit(_read_weights, request, log)
         fetching = pool.submit(Path(request["engine"]).read_bytes)
-        require_gpu()
+        start_gpu()
         import tensorrt as trt
 
         logger = new_logger(trt, log)
         trt.init_libnvinfer_plugins(logger, "")
         load_plugins(trt, asked.plugins, lambda: log.diagnosis().why)
+        runtime = trt.Runtime(logger)
+        runtime.max_threads = _THREADS
+        plan_before = fetching.result()
         started_s = log.elapsed_s
+        engine = runtime.deserialize_cuda_engine(plan_before)
+        loaded_s = log.elapsed_s
+        del fetching, plan_before
+        if engine is None or not engine.refittable:
+            raise RefitRefused("the engine to start from cannot be refitted", why=log.diagnosis().why)
         changed, weights, read_s = reading.result()
     both_s = log.elapsed_s
-    runtime = trt.Runtime(logger)
-    runtime.max_threads = _THREADS
-    engine = runtime.deserialize_cuda_engine(fetching.result())
-    del fetching
-    if engine is None or not engine.refittable:
-        raise RefitRefused("the engine to start from cannot be refitted", why=log.diagnosis().why)
-    loaded_s = log.elapsed_s
     refitter = trt.Refitter(engine, logger)
     # One by default; more lets it turn several weights into the engine's types and layouts at once.
     refitter.max_threads = _THREADS
@@ -93,8 +94,8 @@ def refit_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     seconds = {
         "model": read_s,
         "start": started_s,
-        "load": loaded_s - both_s,
-        "refit": refitted_s - loaded_s,
+        "load": loaded_s - started_s,
+        "refit": refitted_s - both_s,
         "write": log.elapsed_s - refitted_s,
     }
     return {

@@ -29,8 +29,8 @@ class Refit:
 
     ``origin_engine`` is the digest of that engine's bytes; ``None`` in outcomes from before it was told.
 
-    ``seconds`` is what each step took: to read the ``model``, meanwhile to ``start`` TensorRT, and to ``load``,
-    ``refit`` and ``write`` the engine. It has ``weights`` weights; ``changed`` tensors of the model had other values.
+    ``seconds`` is what each step took: to read the ``model``, meanwhile to ``start`` TensorRT and ``load`` the engine,
+    and to ``refit`` and ``write`` it. It has ``weights`` weights; ``changed`` tensors of the model had other values.
     """
 
     origin: Digest

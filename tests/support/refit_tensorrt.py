@@ -72,7 +72,7 @@ class FakeTensorRT:
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Let a task find this in place of TensorRT, and a GPU."""
         monkeypatch.setitem(__import__("sys").modules, "tensorrt", self.module())
-        monkeypatch.setattr("pipeline.build.refit.require_gpu", lambda: None)
+        monkeypatch.setattr("pipeline.build.refit.start_gpu", lambda: None)
 
     def _engine(self, data: bytes) -> _Engine | None:
         body = json.loads(data[64:])

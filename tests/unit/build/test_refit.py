@@ -211,9 +211,10 @@ def test_a_constant_that_the_parser_made_of_the_structure_stays(
     assert outcome["refit"]["weights"] == len(trt.given)
 
 
-def test_another_structure_is_refused_before_tensorrt_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_another_structure_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     models = linear_model(), linear_model(np.ones((5, 3), np.float32))
-    assert "the prepared model has another structure" in refused(monkeypatch, tmp_path, models, b"")
+    told = refused(monkeypatch, tmp_path, models, plan(values_of(models[0])))
+    assert "the prepared model has another structure" in told
 
 
 def test_an_engine_that_was_built_without_refit_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
