@@ -13,7 +13,7 @@ from pipeline.digest import Digest, digest_from_file
 from pipeline.engine_recipes import takes_table
 from pipeline.errors import PublishError, SettingsError
 from pipeline.inspection.layers import LAYERS_SUFFIX, layers_to_json
-from pipeline.paths import write_bytes_atomically, written_atomically
+from pipeline.paths import remove_unfinished, write_bytes_atomically, written_atomically
 from pipeline.provenance.statement import PROVENANCE_FILE, PROVENANCE_SUFFIX
 from pipeline.publish.details import details_to_json
 from pipeline.publish.markdown import markdown_from_report
@@ -123,7 +123,12 @@ def deliver_report(out: Path, report: Report, details: Details | None = None) ->
 
 
 def forget_report(out: Path) -> None:
-    """Remove the report of an earlier run, so that a run which ends without one is not taken for that."""
+    """Remove the report of an earlier run, so that a run which ends without one is not taken for that.
+
+    What a run that was killed was writing then goes with it.
+    """
+    for pattern in ("", "*/*/"):
+        remove_unfinished(out, pattern)
     for name in (REPORT_JSON, REPORT_MARKDOWN, REPORT_HTML):
         with contextlib.suppress(OSError):
             (out / name).unlink()

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
+import stat
+import time
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
+_ABANDONED_S = 60.0
+"""Long after the last byte: no write pauses for as long."""
 
 
 class OutsideFolderError(ValueError):
@@ -58,3 +66,14 @@ def write_bytes_atomically(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` as ``written_atomically`` does."""
     with written_atomically(path) as file:
         file.write(data)
+
+
+def remove_unfinished(folder: Path, pattern: str) -> None:
+    """Remove what ``written_atomically`` left in processes that were killed, where ``pattern`` leads in ``folder``."""
+    with contextlib.suppress(OSError):
+        for path in folder.glob(f"{pattern}.*.tmp"):
+            with contextlib.suppress(OSError):
+                status = path.lstat()
+                abandoned = stat.S_ISREG(status.st_mode) and time.time() - status.st_mtime > _ABANDONED_S
+                if abandoned and _UNFINISHED.fullmatch(path.name):
+                    path.unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from jsonschema import Draft202012Validator
 from pipeline.artefacts.recipe import Artefact
 from pipeline.cache.answers import Miss
 from pipeline.cache.receipt import Blob
-from pipeline.deliver import deliver_engine, deliver_report, engine_path
+from pipeline.deliver import deliver_engine, deliver_report, engine_path, forget_report
 from pipeline.digest import digest_from_bytes
 from pipeline.errors import AccuracyError, BuildError, PublishError
 from pipeline.keys import key_from_ingredients
@@ -230,3 +231,17 @@ def test_an_engine_that_an_earlier_run_wrote_is_kept_where_it_is_the_one_in_the_
     assert len(list((bench.out / "digits/sm_89").iterdir())) == 2
     assert bench.deliver(bench.outcome(engine=kept(bench, b"nalp"))).path is None
     assert list((bench.out / "digits/sm_89").iterdir()) == []
+
+
+def test_what_a_killed_run_was_writing_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    abandoned = [tmp_path / ".report.json.0123456789ab.tmp", tmp_path / "digits/sm_89/.fp16.engine.0123456789ab.tmp"]
+    others = [tmp_path / "digits/sm_89/fp16.engine", tmp_path / "notes.tmp", tmp_path / ".notes.tmp"]
+    fresh = tmp_path / ".report.md.0123456789ab.tmp"
+    (tmp_path / "digits/sm_89").mkdir(parents=True)
+    for path in (*abandoned, *others, fresh):
+        path.touch()
+    for path in (*abandoned, *others):
+        os.utime(path, (1.0, 1.0))
+    forget_report(tmp_path)
+    assert not any(path.exists() for path in abandoned)
+    assert all(path.exists() for path in (*others, fresh))
