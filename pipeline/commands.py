@@ -100,7 +100,7 @@ def run(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
         started=started,
         elapsed_s=time.monotonic() - clock,
         exit_code=run_exit_code(outcomes, require_all=settings.require_all),
-        notes=tuple(filter(None, (context.cache.trouble, _left_note(engines), *base.notes))),
+        notes=tuple(filter(None, (*context.trouble, _left_note(engines), *base.notes))),
     )
     details = details_from_outcomes(outcomes, report, base, context.workshop.gpu_time, settings)
     if work.planned is not None:

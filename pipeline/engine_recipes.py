@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from pipeline.artefacts.recipe import Recipe
 from pipeline.build.plan_header import PLAN_HEADER_BYTES, header_faults, read_plan_header
 from pipeline.build.request import BuildRequest, outcome_from_json, request_to_json
-from pipeline.build.timing_cache import keep_timing_cache, timing_caches_name
 from pipeline.devices import gpus_for_target
 from pipeline.digest import digest_from_file
 from pipeline.ingredients import engine_key
@@ -77,7 +76,7 @@ class EngineRequest:
 
 
 def engine_request(job: Job, model: SurveyedModel, recipes: Recipes) -> EngineRequest:
-    """The sources and the request of a job that this machine can build."""
+    """The sources and the request of a job that this machine can build; the request names no timing cache yet."""
     build, version, gpus = model.spec.build, recipes.runtimes[job.target.runtime], gpus_of(job, recipes)
     typing = effective_typing(job.target, build, version)
     typed = _typed_precision(job.precision, typing, build.int8)
@@ -114,7 +113,6 @@ def engine_request(job: Job, model: SurveyedModel, recipes: Recipes) -> EngineRe
                 plugins=build.plugins,
                 layer_precisions=build.layer_precisions if typing == "weak" else (),
                 calibration_table=table_path(sources),
-                timing_cache=_timing_caches(recipes, version, gpus),
                 keep_tactics=build.deterministic is not None,
                 dla_core=build.dla_core,
                 gpu_fallback=build.gpu_fallback,
@@ -131,6 +129,14 @@ def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
     typed = _typed_precision(job.precision, typing, build.int8)
     from_table = typing == "weak" and takes_table(job)
     wanted = engine_request(job, model, recipes)
+    timing = recipes.timing_caches.of(version, gpus[0]) if recipes.timing_caches is not None and gpus else None
+
+    def request(sources: tuple[Artefact, ...]) -> Mapping[str, Any]:
+        return {**wanted.request(sources), "timing_cache": None if timing is None else str(timing.folder())}
+
+    def keep(folder: Path, gpu: GpuDevice) -> None:
+        if timing is not None:
+            timing.keep(folder, gpu.uuid)
 
     def faults(files: Mapping[str, Path], outcome: Mapping[str, Any]) -> tuple[str, ...]:
         told = outcome_from_json(outcome)
@@ -176,17 +182,17 @@ def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
         subject=job.id,
         task="build",
         stage="building",
-        request=wanted.request,
+        request=request,
         sources=wanted.sources,
         files=lambda outcome: tuple(filter(None, map(outcome.get, ("engine", "tactics", "weights_record")))),
         faults=faults,
-        keep=lambda folder, gpu: keep_timing_cache(folder, _timing_caches(recipes, version, gpus), gpu.uuid),
+        keep=keep,
         timeout_s=build.timeout_s,
         memory_bytes=memory_bytes(model),
         gpus=gpus,
         expensive=True,
         shortcut=lambda: refit_shortcut(job, model, recipes, kept, wanted.request),
-        second_try=build_without_refit(job, wanted.request),
+        second_try=build_without_refit(job, request),
         foreseen=lambda: foreseen_refusal(job, model, recipes, key),
         also=lambda outcome: (kept,) if kept is not None and outcome.get("weights_record") else (),
         notes={
@@ -244,9 +250,3 @@ def _typed_precision(precision: Precision, typing: str, int8: str) -> Precision:
     if typing == "strong":
         return precision
     return Precision.INT8 if precision.quantized and int8 == "explicit" else Precision.FP32
-
-
-def _timing_caches(recipes: Recipes, version: str, gpus: tuple[GpuDevice, ...]) -> Path | None:
-    if recipes.timing_caches is None or not gpus:
-        return None
-    return recipes.timing_caches / timing_caches_name(version, gpus[0].name, gpus[0].driver)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pipeline.keys import Ingredient
     from pipeline.precision import Precision
     from pipeline.survey import SurveyedModel
+    from pipeline.timing_caches import TimingCaches
 
 _BASE_BYTES = 1 << 30
 _BUILD_FACTOR = 4
@@ -47,7 +48,7 @@ CHECK_BATCH_SIZE = 8
 class Recipes:
     """Recipes of one run. ``tools`` and ``runtimes`` are package or runtime name -> installed version.
 
-    ``gpus`` are those of this machine; ``timing_caches`` is the folder that TensorRT's timing caches are kept in.
+    ``gpus`` are those of this machine; ``timing_caches`` are those of TensorRT, where a run has a cache.
     ``origin`` is what engines are said to come from.
     """
 
@@ -55,7 +56,7 @@ class Recipes:
     tools: Mapping[str, str]
     runtimes: Mapping[str, str]
     gpus: tuple[GpuDevice, ...] = ()
-    timing_caches: Path | None = None
+    timing_caches: TimingCaches | None = None
     origin: Origin = field(default_factory=Origin)
 
     def operators(self, model: SurveyedModel, runtime: str) -> Recipe:

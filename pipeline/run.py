@@ -11,7 +11,7 @@ from pipeline.artefacts.workshop import Workshop
 from pipeline.cache.content import ContentCache
 from pipeline.cache.expiry import DAY_S, Expiry
 from pipeline.cache.s3_kms import KmsSeal
-from pipeline.cache.s3_opening import opened_for_upkeep, opened_leases, opened_store
+from pipeline.cache.s3_opening import opened_for_upkeep, opened_leases, opened_scopes, opened_store
 from pipeline.cache.scope import Scope
 from pipeline.cache.seal import HmacSeal
 from pipeline.child.supervisor import run_task
@@ -31,6 +31,7 @@ from pipeline.slots import Slots, available_memory_bytes
 from pipeline.survey import survey_models
 from pipeline.targets import TENSORRT
 from pipeline.time_limits import JobBudget
+from pipeline.timing_caches import TimingCaches
 
 if TYPE_CHECKING:
     import threading
@@ -48,8 +49,6 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
     from pipeline.survey import SurveyedModel
 
-TIMING_CACHES = "timing"
-"""The folder of TensorRT's timing caches by scope, beside the store in the cache folder: builders trust them."""
 _THREADS = 32
 """Threads that wait for artefacts; ``Slots`` decides how many children work at once."""
 
@@ -63,6 +62,12 @@ class Context:
     cache: ContentCache
     workshop: Workshop
     recipes: Recipes
+
+    @property
+    def trouble(self) -> tuple[str, ...]:
+        """What went wrong with the cache in this run, as notes for the report."""
+        timing = self.recipes.timing_caches
+        return tuple(filter(None, (self.cache.trouble, timing.trouble if timing is not None else "")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,9 +119,7 @@ def open_context(
             tools=tools,
             runtimes=runtimes,
             gpus=installed_gpus() if TENSORRT in runtimes else (),
-            timing_caches=settings.cache.folder / TIMING_CACHES / Scope(settings.cache_scope).path
-            if settings.cache and settings.cache.folder
-            else None,
+            timing_caches=_timing_caches(settings, scratch / "timing", cancel),
             origin=settings.origin,
         )
         yield Context(settings=settings, cancel=cancel, cache=cache, workshop=workshop, recipes=recipes)
@@ -145,6 +148,13 @@ def trusted_store_from_settings(settings: Settings, cancel: threading.Event) -> 
 def leases_from_settings(settings: Settings) -> Leases | None:
     """Where runners that share the cache tell each other what they are at work on; ``None`` where none are shared."""
     return opened_leases(settings.cache, Scope(settings.cache_scope)) if settings.cache is not None else None
+
+
+def _timing_caches(settings: Settings, scratch: Path, cancel: threading.Event) -> TimingCaches | None:
+    if settings.cache is None:
+        return None
+    stores = opened_scopes(settings.cache, Scope(settings.cache_scope), seal=_seal(settings), cancel=cancel)
+    return TimingCaches(stores, scratch, expiry=_expiry(settings))
 
 
 def _expiry(settings: Settings) -> Expiry | None:

@@ -1,8 +1,8 @@
 """TensorRT's timing caches: loaded before a build, saved whole after it.
 
-A cache is bound to TensorRT's version, the GPU's product and its driver, and so is its folder's name; one that does
-not fit all the same is refused by TensorRT and left out, never forced (``ignore_mismatch`` may give wrong engines).
-Each GPU has a file of its own in the folder, since builds on several GPUs end at any time, and on one GPU one by one.
+A cache is bound to TensorRT's version, the GPU's product and its driver, and so is the key that it is kept under
+(``pipeline.timing_caches``); one that does not fit all the same is refused by TensorRT and left out, never forced
+(``ignore_mismatch`` may give wrong engines).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from pipeline.digest import digest_from_json
 from pipeline.paths import write_bytes_atomically
 
 if TYPE_CHECKING:
@@ -21,16 +20,15 @@ if TYPE_CHECKING:
 
 
 TACTICS_FILE = "tactics.timing"
-_SUFFIX = ".timing"
-
-
-def timing_caches_name(runtime_version: str, gpu: str, driver: str) -> str:
-    """The folder's name for a TensorRT version, an NVML product name and a driver version."""
-    return digest_from_json({"tensorrt": runtime_version, "gpu": gpu, "driver": driver}).hex
+SUFFIX = ".timing"
+"""Of the files in a folder that are loaded."""
 
 
 def load_timing_cache(config: Any, path: Path | None, log: BuilderLog) -> Any:
-    """Give ``config`` the cache at ``path``, a file or a folder of files, merged; an empty one where none fits."""
+    """Give ``config`` the cache at ``path``, a file or a folder of files, merged; an empty one where none fits.
+
+    Files are taken in the order of their names, and where two differ the first counts (``ITimingCache.combine``).
+    """
     merged = None
     for file in _files(path):
         cache = _read(config, file)
@@ -52,23 +50,11 @@ def kept_tactics(cache: Any, folder: Path) -> str:
     return TACTICS_FILE
 
 
-def keep_timing_cache(folder: Path, caches: Path | None, gpu: str) -> None:
-    """Make the record in ``folder``, of what was loaded and what the build added, the file of ``gpu`` in ``caches``.
-
-    The process that started the build does so; the build itself may not write beside its folder. A disk that is full
-    costs the timing cache alone.
-    """
-    record = folder / TACTICS_FILE
-    if caches is not None:
-        with contextlib.suppress(OSError):
-            write_bytes_atomically(caches / f"{gpu}{_SUFFIX}", record.read_bytes())
-
-
 def _files(path: Path | None) -> Iterator[Path]:
     """What is to be loaded. A place that may not even be looked at was not there when this child was given its user."""
     with contextlib.suppress(PermissionError):
         if path is not None and path.is_dir():
-            yield from sorted(path.glob(f"*{_SUFFIX}"))
+            yield from sorted(path.glob(f"*{SUFFIX}"))
         elif path is not None and path.is_file():
             yield path
 

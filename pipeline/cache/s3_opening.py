@@ -71,6 +71,17 @@ def opened_for_upkeep(place: CachePlace, scope: Scope, *, seal: Seal | None, can
     return _layer(None, S3Bucket(place.bucket, cancel=cancel), scope.path, seal, None)
 
 
+def opened_scopes(place: CachePlace, scope: Scope, *, seal: Seal | None, cancel: threading.Event) -> tuple[Store, ...]:
+    """The one place of each scope that a run of ``scope`` reads, in order and its own the last: for entries that move.
+
+    A folder in front of a bucket is read past, since it may have what an entry was before.
+    """
+    if place.bucket is None:
+        return (opened_store(place, scope, seal=seal, cancel=cancel),)
+    bucket = S3Bucket(place.bucket, cancel=cancel)
+    return tuple(_layer(None, bucket, path, seal, None) for path in scope.readable)
+
+
 def opened_leases(place: CachePlace, scope: Scope) -> Leases | None:
     """The leases beside the receipts that a run of ``scope`` writes; ``None`` without a bucket, or where it has none.
 

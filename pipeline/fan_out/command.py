@@ -77,7 +77,7 @@ def plan_matrix(settings: Settings, cancel: threading.Event, host: str) -> int:
             started=started,
             elapsed_s=time.monotonic() - clock,
             exit_code=run_exit_code(settled, require_all=False),
-            notes=(*((context.cache.trouble,) if context.cache.trouble else ()), *base.notes),
+            notes=(*context.trouble, *base.notes),
         )
         details = details_from_outcomes(settled, report, base, recipes.workshop.gpu_time, settings)
         # A branch that changes limits alone builds nothing, and still must leave what it is judged by from now on.

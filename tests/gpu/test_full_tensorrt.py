@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pipeline.cache.receipt import receipt_from_bytes
 from pipeline.devices import installed_gpus
+from pipeline.digest import Digest
+from pipeline.timing_caches import KIND
 from tests.support.gpu_runs import BENCHMARK, PRECISIONS, run
 
 if TYPE_CHECKING:
@@ -31,8 +34,9 @@ def test_a_second_run_builds_and_runs_nothing(built: tuple[Path, dict[str, Any]]
 
 def test_the_timing_cache_is_kept_and_loaded_without_complaint(built: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = built
-    (cache,) = (folder / ".trt-cache/timing").rglob("*.timing")
-    assert cache.stat().st_size > 1000
+    (path,) = (folder / ".trt-cache/v1/receipt" / KIND).rglob("*.json")
+    receipt = receipt_from_bytes(path.read_bytes(), kind=KIND, stored_as=Digest("sha256", path.stem))
+    assert min(blob.size_bytes for blob in receipt.blobs) > 1000
     logs = "".join(path.read_text() for path in (folder / "engines/logs").rglob("engine.log"))
     assert "does not fit" not in logs
 

@@ -34,8 +34,8 @@ def test_T13_what_was_planted_for_the_next_job_is_neither_used_nor_run(tmp_path:
         "sitecustomize.py": b"raise SystemExit('planted')",
         "onnx.py": b"raise SystemExit('planted')",
         "tmp/trt-engines-planted/engine.plan": PLANTED,
-        ".trt-cache/timing/trusted/x/GPU-1.timing": PLANTED,
         ".trt-cache/v1/receipt/engine/ab/" + "ab" * 32 + ".json": PLANTED,
+        ".trt-cache/v1/receipt/timing/ab/" + "ab" * 32 + ".json": PLANTED,
         "engines/digits/sm_89/fp32.engine": PLANTED,
     }
     for name, data in places.items():

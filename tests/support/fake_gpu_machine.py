@@ -18,6 +18,7 @@ from pipeline import run
 from pipeline.bench.measurement import Measurement, measurement_to_json
 from pipeline.bench.samples import compact_from_ms, distribution_from_ms
 from pipeline.build.refit_outcome import NotRefittableError
+from pipeline.build.timing_cache import SUFFIX, TACTICS_FILE
 from pipeline.cli import main
 from pipeline.devices import GpuDevice
 from pipeline.digest import digest_from_file
@@ -57,7 +58,8 @@ class FakeMachine:
     """``ms`` is optimization level -> latency; ``cosine`` what every engine is measured to have.
 
     ``no_kernel`` is why the builder makes nothing with REFIT. ``tasks`` counts the children by task; ``fails`` is
-    raised by every child of a comparison, and without ``samples`` all timings answer with none.
+    raised by every child of a comparison, and without ``samples`` all timings answer with none. ``loaded`` is what
+    each build found in its timing caches: the levels that were built before.
     """
 
     folder: Path
@@ -72,6 +74,7 @@ class FakeMachine:
     samples: bool = True
     has_gpu: bool = True
     tasks: Counter[str] = field(default_factory=Counter)
+    loaded: list[set[str]] = field(default_factory=list)
     timed: list[str] = field(default_factory=list)
     timed_bytes: set[bytes] = field(default_factory=set)
     _random: random.Random = field(default_factory=lambda: random.Random(1))
@@ -152,6 +155,10 @@ class FakeMachine:
         if request["refit"] and self.no_kernel:
             raise NotRefittableError("TensorRT could not build an engine that can be refitted", why=self.no_kernel)
         answer = answered_build(request, folder, {"tensorrt": self.version})
+        loaded = {word for file in _timing_files(request) for word in file.read_text().split()}
+        self.loaded.append(loaded)
+        timed = loaded | {f"level-{request['optimization_level']}"}
+        (folder / TACTICS_FILE).write_text(" ".join(sorted(timed)))
         with (folder / answer["engine"]).open("ab") as engine:
             engine.write(f"level {request['optimization_level']}, build {self.tasks['build']}".encode())
         if request["refit"]:
@@ -222,6 +229,11 @@ class FakeMachine:
                 samples=compact_from_ms(samples) if self.samples else "",
             )
         )
+
+
+def _timing_files(request: Mapping[str, Any]) -> list[Path]:
+    folder = request["timing_cache"]
+    return [] if folder is None else sorted(Path(folder).glob(f"*{SUFFIX}"))
 
 
 def level_of(engine: str) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipeline.cache.local import LocalStore
 from pipeline.devices import GpuDevice
 from pipeline.digest import digest_from_bytes
 from pipeline.engine_recipes import engine_check_recipe, engine_recipe, missing_for
@@ -14,6 +15,7 @@ from pipeline.manifest.types import BuildSettings, CalibrationMethod
 from pipeline.precision import Precision
 from pipeline.recipes import Recipes
 from pipeline.survey import SurveyedModel, survey_models
+from pipeline.timing_caches import TimingCaches
 from tests.support.answers import TABLE, answered_build
 from tests.support.specs import H200, SM_89, job, model_spec
 from tests.support.workshops import FACTS, workshop_with
@@ -84,7 +86,8 @@ def given_table(folder: Path) -> Path:
 
 
 def recipes_with(workshop: Any, folder: Path, gpus: tuple[GpuDevice, ...] = (GPU,)) -> Recipes:
-    return Recipes(workshop=workshop, tools=TOOLS, runtimes=RUNTIMES, gpus=gpus, timing_caches=folder / "timing")
+    caches = TimingCaches([LocalStore(folder / "store")], folder / "timing")
+    return Recipes(workshop=workshop, tools=TOOLS, runtimes=RUNTIMES, gpus=gpus, timing_caches=caches)
 
 
 def job_of(spec: ModelSpec, target: Any, precision: Precision) -> Any:

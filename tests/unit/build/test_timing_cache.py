@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.build.builder_log import BuilderLog
-from pipeline.build.timing_cache import (
-    TACTICS_FILE,
-    keep_timing_cache,
-    kept_tactics,
-    load_timing_cache,
-    timing_caches_name,
-)
+from pipeline.build.timing_cache import TACTICS_FILE, kept_tactics, load_timing_cache
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Words:
@@ -46,33 +43,15 @@ class Config:
         return True
 
 
-def test_the_name_changes_with_version_gpu_and_driver() -> None:
-    names = {
-        timing_caches_name(*parts)
-        for parts in (("8.6.0", "L4", "1"), ("8.6.1", "L4", "1"), ("8.6.0", "T4", "1"), ("8.6.0", "L4", "2"))
-    }
-    assert len(names) == 4
-
-
-def kept(folder: Path, caches: Path, gpu: str, word: bytes) -> None:
-    """A build on ``gpu`` that adds ``word`` to what it loads."""
-    folder.mkdir(exist_ok=True)
-    cache = load_timing_cache(Config(), caches, BuilderLog())
-    cache.words.add(word)
-    kept_tactics(cache, folder)
-    keep_timing_cache(folder, caches, gpu)
-
-
-def test_what_is_kept_is_loaded(tmp_path: Path) -> None:
-    kept(tmp_path, tmp_path / "timing", "GPU-1", b"conv")
-    assert load_timing_cache(Config(), tmp_path / "timing", BuilderLog()).words == {b"conv"}
-
-
-def test_what_builds_on_several_gpus_kept_is_merged(tmp_path: Path) -> None:
-    for gpu, word in (("GPU-1", b"conv"), ("GPU-2", b"pool"), ("GPU-1", b"gemm")):
-        kept(tmp_path / word.decode(), tmp_path / "timing", gpu, word)
-    assert load_timing_cache(Config(), tmp_path / "timing", BuilderLog()).words == {b"conv", b"pool", b"gemm"}
-    assert sorted(path.name for path in (tmp_path / "timing").iterdir()) == ["GPU-1.timing", "GPU-2.timing"]
+def test_the_files_of_a_folder_are_merged_and_the_record_has_them_all(tmp_path: Path) -> None:
+    for name, word in (("0-a", b"conv"), ("1-b", b"pool")):
+        (tmp_path / f"{name}.timing").write_bytes(word)
+    cache = load_timing_cache(Config(), tmp_path, BuilderLog())
+    cache.words.add(b"gemm")
+    built = tmp_path / "built"
+    built.mkdir()
+    assert kept_tactics(cache, built) == TACTICS_FILE
+    assert (built / TACTICS_FILE).read_bytes() == b"conv gemm pool"
 
 
 def test_the_tactics_of_one_engine_are_loaded_from_their_file(tmp_path: Path) -> None:
@@ -94,12 +73,6 @@ def test_a_cache_that_does_not_fit_is_left_out_aloud(tmp_path: Path) -> None:
     assert any("does not fit" in warning for warning in log.warnings)
 
 
-def test_without_a_place_nothing_is_kept(tmp_path: Path) -> None:
-    kept_tactics(Words(b"conv"), tmp_path)
-    keep_timing_cache(tmp_path, None, "GPU-1")
-    assert [path.name for path in tmp_path.iterdir()] == [TACTICS_FILE]
-
-
-def test_a_place_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -> None:
-    kept_tactics(Words(b"conv"), tmp_path)
-    keep_timing_cache(tmp_path, Path("/proc/nowhere"), "GPU-1")
+def test_without_a_place_the_cache_is_empty(tmp_path: Path) -> None:
+    assert load_timing_cache(Config(), None, BuilderLog()).words == set()
+    assert load_timing_cache(Config(), tmp_path / "nowhere", BuilderLog()).words == set()
