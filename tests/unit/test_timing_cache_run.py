@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pipeline.build.timing_cache import SUFFIX
 from pipeline.cache.local import LocalStore
+from pipeline.cli import main
 from pipeline.timing_caches import KIND, timing_key
 from tests.support.fake_gpu_machine import VERSION, FakeMachine
 
@@ -121,3 +124,24 @@ def test_T13_what_was_planted_beside_the_store_is_never_given_to_a_build(machine
     report = machine.run_main()
     assert (report["returncode"], machine.loaded) == (0, [set()])
     assert any("the receipt is damaged" in note for note in report["notes"])
+
+
+def test_the_commands_of_the_cache_show_it_and_prune_leaves_it(
+    machine: FakeMachine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.run_main(level=1)
+    machine.run_main(level=2)
+    key = timing_key(VERSION, "NVIDIA H200", "580.1").digest.hex
+    yesterday = time.time() - 86400
+    for path in (machine.folder / ".trt-cache").rglob("*"):
+        os.utime(path, (yesterday, yesterday))
+    said = {}
+    for command in (("list",), ("stats",), ("explain", key[:12]), ("verify",), ("prune", "--yes")):
+        capsys.readouterr()
+        assert main(["cache", *command], {}) == 0
+        said[command[0]] = capsys.readouterr().out
+    assert f"TensorRT {VERSION} on NVIDIA H200" in said["list"]
+    assert KIND in said["stats"]
+    assert "timing.driver" in said["explain"]
+    machine.run_main(level=3)
+    assert machine.loaded[-1] == {"level-1", "level-2"}
