@@ -13,22 +13,21 @@ from pipeline.inspection.layers import LAYERS_SUFFIX
 from pipeline.inspection.precision_shares import AUDITED, audit_precision, precision_shares
 from pipeline.plan import State
 from pipeline.publish.figures import duration_text
-from pipeline.publish.report import (
+from pipeline.publish.job_report import (
     AccuracyReport,
     EngineReport,
     FailureReport,
     JobReport,
     LayersReport,
     MetricVerdict,
-    Outcome,
     OutputAccuracy,
     RecalibrationReport,
     RefitReport,
-    Report,
     SpeedReport,
     Status,
     Subject,
 )
+from pipeline.publish.report import Outcome, Report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pipeline.artefacts.gpu_time import GpuTime
     from pipeline.base_branch import Base
     from pipeline.outcome import JobOutcome
-    from pipeline.publish.report import JobReport, Report
+    from pipeline.publish.job_report import JobReport
+    from pipeline.publish.report import Report
     from pipeline.settings import Settings
 
 

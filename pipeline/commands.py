@@ -20,9 +20,9 @@ from pipeline.operators import check_operators
 from pipeline.outcome import JobOutcome, run_exit_code
 from pipeline.plan import PlannedJob, State, jobs_from_manifest
 from pipeline.publish.details import Details
+from pipeline.publish.job_report import EngineReport, Status
 from pipeline.publish.json_output import print_json
 from pipeline.publish.progress import Progress
-from pipeline.publish.report import EngineReport, Status
 from pipeline.publish.terminal import print_plan, print_report
 from pipeline.publish.whole import whole_to_json
 from pipeline.run import carry_out, make_plan, open_context, trusted_store_from_settings

@@ -16,9 +16,10 @@ from pipeline.inspection.layers import LAYERS_SUFFIX, layers_to_json
 from pipeline.paths import remove_unfinished, write_bytes_atomically, written_atomically
 from pipeline.provenance.statement import PROVENANCE_FILE, PROVENANCE_SUFFIX
 from pipeline.publish.details import details_to_json
+from pipeline.publish.job_report import EngineReport, TensorReport
 from pipeline.publish.markdown import markdown_from_report
 from pipeline.publish.parts import DETAILS_JSON, REPORT_JSON, layers_beside
-from pipeline.publish.report import EngineReport, TensorReport, report_to_json
+from pipeline.publish.report import report_to_json
 from pipeline.publish.sidecar import Sidecar, TargetReport, builder_settings_from_build, sidecar_to_json
 from pipeline.runtimes import effective_refit, effective_verbosity
 

@@ -28,22 +28,20 @@ from pipeline.inspection.precision_shares import precision_shares  # noqa: E402
 from pipeline.manifest.types import Metric  # noqa: E402
 from pipeline.precision import Precision  # noqa: E402
 from pipeline.publish.details import Details, JobDetails, details_to_json  # noqa: E402
-from pipeline.publish.report import (  # noqa: E402
+from pipeline.publish.job_report import (  # noqa: E402
     AccuracyReport,
     EngineReport,
     FailureReport,
     JobReport,
     LayersReport,
     MetricVerdict,
-    Outcome,
     OutputAccuracy,
-    Report,
     SpeedReport,
     Status,
     Subject,
     TensorReport,
-    report_to_json,
 )
+from pipeline.publish.report import Outcome, Report, report_to_json  # noqa: E402
 
 SEED = 20_300_131
 HOSTILE = "<img src=x onerror=alert(1)> | @all `rm` [x](javascript:1) \u202eevil ::error::x"

@@ -18,7 +18,7 @@ from pipeline.publish.record import RecordError, json_from_record, record_from_j
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.publish.report import JobReport
+    from pipeline.publish.job_report import JobReport
 
 SCHEMA_VERSION = 1
 HISTORY = 30

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pipeline.manifest.types import ShapeRange
-    from pipeline.publish.report import TensorReport
+    from pipeline.publish.job_report import TensorReport
     from pipeline.publish.sidecar import Sidecar
 
 _TYPES = {

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from pipeline.errors import Fault
     from pipeline.manifest.types import Location
-    from pipeline.publish.report import FailureReport, FaultReport, Report, RunFailureReport
+    from pipeline.publish.job_report import FailureReport
+    from pipeline.publish.report import FaultReport, Report, RunFailureReport
 
 
 _PLACE = re.compile(r"(?P<file>.+):(?P<line>[1-9][0-9]{0,8}):(?P<column>[1-9][0-9]{0,8})")

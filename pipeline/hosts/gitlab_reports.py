@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pipeline.hosts.job_log import Annotation
-    from pipeline.publish.report import JobReport, Report
+    from pipeline.publish.job_report import JobReport
+    from pipeline.publish.report import Report
 
 
 def code_quality_from_annotations(annotations: Iterable[Annotation]) -> list[dict[str, Any]]:

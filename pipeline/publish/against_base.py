@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pipeline.compare.gates import ChangedGate
     from pipeline.compare.layer_changes import LayerChange
     from pipeline.publish.details import Details, JobDetails
-    from pipeline.publish.report import JobReport, Report
+    from pipeline.publish.job_report import JobReport
+    from pipeline.publish.report import Report
 
 CHANGE_HEADER = ("job", "change (95 % interval)", "noise", "GPU time p50 (base)", "verdict")
 CAUSE_HEADER = ("what", "base", "now", "time", "tactic")

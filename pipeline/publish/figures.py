@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.precision import Precision
-from pipeline.publish.report import Outcome, Status, Subject
+from pipeline.publish.job_report import Status, Subject
+from pipeline.publish.report import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.publish.report import AccuracyReport, JobReport, Report, RunFailureReport
+    from pipeline.publish.job_report import AccuracyReport, JobReport
+    from pipeline.publish.report import Report, RunFailureReport
 
 NOTHING = "-"
 _STATUS_TEXTS = {Status.NEEDS_RUNNER: "needs a runner"}

@@ -11,8 +11,8 @@ import secrets
 from typing import TYPE_CHECKING
 
 from pipeline.errors import PublishError
+from pipeline.publish.job_report import Status
 from pipeline.publish.markdown import LIMIT_BYTES, MINIMUM_BYTES, markdown_from_report
-from pipeline.publish.report import Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

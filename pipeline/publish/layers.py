@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pipeline.inspection.changes import Change
     from pipeline.inspection.layers import EngineLayers, Layer
     from pipeline.inspection.precision_shares import PrecisionShare
-    from pipeline.publish.report import JobReport, Report
+    from pipeline.publish.job_report import JobReport
+    from pipeline.publish.report import Report
 
 LAYERS_HEADER = ("job", "layers", "as asked for", "by precision: layers (time)", "tactics when built again")
 TABLE_HEADER = ("layer", "type", "precision", "time", "share", "tactic")

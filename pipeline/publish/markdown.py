@@ -20,15 +20,17 @@ from pipeline.publish.figures import (
     top1_text,
     verdict_text,
 )
+from pipeline.publish.job_report import Status
 from pipeline.publish.layers import LAYERS_HEADER, layers_rows
 from pipeline.publish.markdown_changes import again_section, changes_sections
-from pipeline.publish.report import RunFailureReport, Status
+from pipeline.publish.report import RunFailureReport
 from pipeline.publish.speed import SPEED_HEADER, circumstances_text, slower_than_wider_precision, speed_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from pipeline.publish.report import FailureReport, FaultReport, JobReport, Report
+    from pipeline.publish.job_report import FailureReport, JobReport
+    from pipeline.publish.report import FaultReport, Report
 
 LIMIT_BYTES = 1 << 20
 """The most that GitHub takes for one step's summary (GITHUB_STEP_SUMMARY, 1 MiB)."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.publish.against_base import CAUSE_HEADER, CHANGE_HEADER, cause_rows, change_rows, gate_text
 from pipeline.publish.escape import cell_code_span, cell_text, code_span, fenced_block
-from pipeline.publish.report import Status
+from pipeline.publish.job_report import Status
 from pipeline.publish.reproduce import command_from_job
 
 if TYPE_CHECKING:
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from pipeline.publish.against_base import ChangeRow
     from pipeline.publish.details import Details, JobDetails
-    from pipeline.publish.report import JobReport, Report
+    from pipeline.publish.job_report import JobReport
+    from pipeline.publish.report import Report
 
 _MOST_CHARTS = 3
 _MOST_COMMANDS = 20

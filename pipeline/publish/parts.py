@@ -10,8 +10,9 @@ from pipeline.errors import Cancelled, SettingsError
 from pipeline.inspection.layers import EngineLayers, layers_from_json
 from pipeline.publish.details import Details, details_from_json
 from pipeline.publish.figures import importance
+from pipeline.publish.job_report import JobReport, Status
 from pipeline.publish.record import RecordError
-from pipeline.publish.report import JobReport, Outcome, Report, Status
+from pipeline.publish.report import Outcome, Report
 from pipeline.publish.whole import whole_from_json
 
 if TYPE_CHECKING:

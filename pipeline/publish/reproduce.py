@@ -10,7 +10,8 @@ from pipeline.targets import TENSORRT
 
 if TYPE_CHECKING:
     from pipeline.publish.details import Details
-    from pipeline.publish.report import JobReport, Report
+    from pipeline.publish.job_report import JobReport
+    from pipeline.publish.report import Report
 
 _IMAGE = "trt-engines"
 """The image's name in the documentation, where nobody says which it was."""

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline.bench.measurement import Measurement
-    from pipeline.publish.report import JobReport, Report
+    from pipeline.publish.job_report import JobReport
+    from pipeline.publish.report import Report
 
 SPEED_HEADER = ("job", "GPU time p50 (p99)", "alone p50 (p99)", "per second", "GPU memory", "times faster than")
 _FRAMEWORKS = {"onnxruntime": "ONNX Runtime", "pytorch": "PyTorch"}

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
     from pipeline.plan import Plan
     from pipeline.publish.against_base import ChangeRow
-    from pipeline.publish.report import FailureReport, JobReport, Report
+    from pipeline.publish.job_report import FailureReport, JobReport
+    from pipeline.publish.report import Report
 
 _LOG_LINES = 10
 _FIGURES = frozenset({"size", "top-1 %", "cosine", "time (last)", "last time", "time", "share", *CHANGE_HEADER[1:3]})

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pipeline.hosts.place import HostKind, Place
 from pipeline.hosts.publication import comment_body
 from pipeline.hosts.sticky import Sticky
-from pipeline.publish.report import Outcome, Report, Status
+from pipeline.publish.job_report import Status
+from pipeline.publish.report import Outcome, Report
 from tests.support.fake_github import FakeGitHub
 from tests.support.fake_host import Fault
 from tests.support.publications import github_place, parts_of, publish

@@ -16,8 +16,8 @@ from pipeline.hosts.place import HostKind, Place
 from pipeline.hosts.publication import _published
 from pipeline.hosts.sticky import Sticky
 from pipeline.publish.details import Details
+from pipeline.publish.job_report import Status
 from pipeline.publish.parts import merged
-from pipeline.publish.report import Status
 from tests.support.conversations import HEAD, MemoryConversation, endless_patience
 from tests.support.fake_github import FakeGitHub
 from tests.support.publications import MANIFEST, github_environment, parts_of

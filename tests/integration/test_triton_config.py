@@ -10,7 +10,7 @@ import pytest
 from google.protobuf import text_format
 
 from pipeline.export.triton_config import config_from_sidecars
-from pipeline.publish.report import TensorReport
+from pipeline.publish.job_report import TensorReport
 from tests.support.exports import H200, L4, sidecar_of
 
 NAMES = ["plain", 'quo"te', "back\\slash", "new\nline", "ünïcode", "} name: 'x'", "\x00\x7f1"]

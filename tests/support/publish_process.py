@@ -8,7 +8,7 @@ import threading
 
 from pipeline.hosts.publishing import publish_run
 from pipeline.publish.details import Details
-from pipeline.publish.report import Status
+from pipeline.publish.job_report import Status
 from pipeline.settings import settings_from_mapping
 from tests.support.reports import job_report, report_of
 

@@ -10,23 +10,20 @@ from pipeline.digest import digest_from_bytes
 from pipeline.inspection.precision_shares import PrecisionShare
 from pipeline.manifest.types import Metric, ShapeRange
 from pipeline.precision import Precision
-from pipeline.publish.report import (
+from pipeline.publish.job_report import (
     AccuracyReport,
     EngineReport,
     FailureReport,
-    FaultReport,
     JobReport,
     LayersReport,
     MetricVerdict,
-    Outcome,
     OutputAccuracy,
-    Report,
-    RunFailureReport,
     SpeedReport,
     Status,
     Subject,
     TensorReport,
 )
+from pipeline.publish.report import FaultReport, Outcome, Report, RunFailureReport
 from pipeline.publish.sidecar import BuilderSettings, LayerPrecision, Sidecar, TargetReport
 
 

@@ -12,7 +12,8 @@ from pipeline.errors import BuildError, Cancelled, ModelError
 from pipeline.keys import key_from_ingredients
 from pipeline.outcome import JobOutcome
 from pipeline.plan import PlannedJob, State, needs_runner, not_to_be_refitted
-from pipeline.publish.report import Outcome, RefitReport, Report, Status, Subject
+from pipeline.publish.job_report import RefitReport, Status, Subject
+from pipeline.publish.report import Outcome, Report
 from pipeline.recalibration import Recalibration
 from pipeline.verify.comparison import Comparison, OutputComparison
 from tests.support.specs import H200, job

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pipeline.bench.samples import ms_from_compact
 from pipeline.publish.against_base import change_text
 from pipeline.publish.figures import duration_text
-from pipeline.publish.report import Status
+from pipeline.publish.job_report import Status
 from pipeline.publish.speed import ms_text, original_text
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ from pipeline.publish.figures import (
 from pipeline.publish.html import charts, scatter
 from pipeline.publish.html.table import COLUMNS, rows_of
 from pipeline.publish.html.template import page_template
+from pipeline.publish.job_report import Status
 from pipeline.publish.layers import shares_text
-from pipeline.publish.report import Status
 from pipeline.publish.reproduce import command_from_job
 from pipeline.publish.speed import circumstances_text, slower_than_wider_precision
 

@@ -13,7 +13,8 @@ from pipeline.publish.speed import ms_text, per_second_text
 if TYPE_CHECKING:
     from pipeline.compare.change import Change
     from pipeline.publish.details import Details
-    from pipeline.publish.report import AccuracyReport, JobReport, Report
+    from pipeline.publish.job_report import AccuracyReport, JobReport
+    from pipeline.publish.report import Report
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from pipeline.compare.baseline import (
     continued,
 )
 from pipeline.compare.samples import Samples
-from pipeline.publish.report import FailureReport, SpeedReport, Status
+from pipeline.publish.job_report import FailureReport, SpeedReport, Status
 from tests.support.baselines import job_baseline, run_name
 from tests.support.goldens import GOLDENS
 from tests.support.reports import accuracy_report, engine_report, job_report, measurement

@@ -5,7 +5,7 @@ import pytest
 from pipeline.errors import SettingsError
 from pipeline.export.triton_config import Batching, batching_from_tensors, config_from_sidecars
 from pipeline.manifest.types import ShapeRange
-from pipeline.publish.report import TensorReport
+from pipeline.publish.job_report import TensorReport
 from tests.support.exports import H200, L4, L40S, sidecar_of
 
 IMAGE = TensorReport("images", "float32", (None, 1, 8, 8))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.errors import Fault
 from pipeline.hosts.annotations import annotations_from_faults, annotations_from_report
-from pipeline.publish.report import FailureReport, Status
+from pipeline.publish.job_report import FailureReport, Status
 from tests.support.reports import job_report, report_of
 
 MANIFEST = Path(__file__).parents[3] / "examples/digits/trt-engines.yaml"

@@ -15,7 +15,7 @@ from pipeline.publish.against_base import (
     less_accurate,
 )
 from pipeline.publish.details import Details, JobDetails
-from pipeline.publish.report import AccuracyReport, JobReport, Status
+from pipeline.publish.job_report import AccuracyReport, JobReport, Status
 from tests.support.baselines import job_baseline
 from tests.support.details import paired_change, sample_details
 from tests.support.reports import accuracy_report, job_report, report_of, sample_report

@@ -14,7 +14,8 @@ from pipeline.publish.figures import (
     top1_text,
     verdict_text,
 )
-from pipeline.publish.report import Outcome, OutputAccuracy, Status, Subject
+from pipeline.publish.job_report import OutputAccuracy, Status, Subject
+from pipeline.publish.report import Outcome
 from tests.support.reports import accuracy_report, engine_report, job_report, report_of, sample_report
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pipeline.errors import PublishError
 from pipeline.publish import github
 from pipeline.publish.github import outputs_from_report, write_outputs, write_step_summary
+from pipeline.publish.job_report import Status
 from pipeline.publish.markdown import LIMIT_BYTES, MINIMUM_BYTES, markdown_from_report
-from pipeline.publish.report import Status
 from tests.support.hostile import HOSTILE_TEXTS
 from tests.support.reports import job_report, report_of, sample_report
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.publish.job_report import FailureReport, Status
 from pipeline.publish.markdown import MINIMUM_BYTES, markdown_from_report
-from pipeline.publish.report import FailureReport, Outcome, Report, Status
+from pipeline.publish.report import Outcome, Report
 from tests.support.goldens import golden_text
 from tests.support.hostile import HOSTILE_TEXTS
 from tests.support.markdown import MARKDOWN, live_parts

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pipeline.publish.details import Details
+from pipeline.publish.job_report import Status
 from pipeline.publish.markdown import MINIMUM_BYTES, markdown_from_report
-from pipeline.publish.report import Report, Status
 from tests.support.details import hostile_details, sample_details
 from tests.support.goldens import golden_text
 from tests.support.hostile import HOSTILE_TEXTS
 from tests.support.markdown import MARKDOWN, live_parts
 from tests.support.reports import hostile_report, job_report, report_of, sample_report
+
+if TYPE_CHECKING:
+    from pipeline.publish.report import Report
 
 
 def rendered(report: Report | None = None, details: Details | None = None) -> str:

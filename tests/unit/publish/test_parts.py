@@ -9,8 +9,9 @@ import pytest
 from pipeline.errors import SettingsError
 from pipeline.inspection.layers import layers_to_json
 from pipeline.publish.details import details_to_json
+from pipeline.publish.job_report import FailureReport, JobReport, SpeedReport, Status
 from pipeline.publish.parts import DETAILS_JSON, REPORT_JSON, merged, read_parts
-from pipeline.publish.report import FailureReport, JobReport, Outcome, Report, SpeedReport, Status, report_to_json
+from pipeline.publish.report import Outcome, Report, report_to_json
 from tests.support.details import sample_details
 from tests.support.layers import engine_of, layer
 from tests.support.reports import job_report, measurement, report_of, sample_report

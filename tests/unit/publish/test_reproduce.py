@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.publish.details import Details
-from pipeline.publish.report import Status
+from pipeline.publish.job_report import Status
 from pipeline.publish.reproduce import command_from_job
 from tests.support.hostile import HOSTILE_TEXTS
 from tests.support.reports import job_report, report_of

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.publish.report import JobReport, SpeedReport, Status
+from pipeline.publish.job_report import JobReport, SpeedReport, Status
 from pipeline.publish.speed import circumstances_text, ms_text, slower_than_wider_precision, speed_rows
 from tests.support.reports import job_report, measurement, report_of
 

@@ -14,9 +14,10 @@ from pipeline.hosts.annotations import annotations_from_report
 from pipeline.publish.figures import verdict_text
 from pipeline.publish.github import outputs_from_report
 from pipeline.publish.html.page import html_from_report
+from pipeline.publish.job_report import Status
 from pipeline.publish.markdown import MINIMUM_BYTES, markdown_from_report
 from pipeline.publish.parts import merged
-from pipeline.publish.report import Outcome, Report, Status, report_from_json, report_to_json
+from pipeline.publish.report import Outcome, Report, report_from_json, report_to_json
 from pipeline.publish.terminal import print_report
 from tests.support.goldens import golden_text
 from tests.support.markdown import live_parts

@@ -10,7 +10,7 @@ from pipeline.compare.change import Interval
 from pipeline.publish.details import Details, JobDetails
 from pipeline.publish.html import charts
 from pipeline.publish.html.scatter import scatter
-from pipeline.publish.report import JobReport, SpeedReport, Status
+from pipeline.publish.job_report import JobReport, SpeedReport, Status
 from tests.support.baselines import job_baseline
 from tests.support.details import paired_change, sample_details
 from tests.support.reports import accuracy_report, job_report, measurement, report_of

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.publish.details import Details
 from pipeline.publish.html.page import html_from_report
-from pipeline.publish.report import SpeedReport, Status
+from pipeline.publish.job_report import SpeedReport, Status
 from tests.support.details import hostile_details, sample_details
 from tests.support.hostile import HOSTILE_TEXTS
 from tests.support.layers import engine_of, layer

@@ -8,7 +8,7 @@ from pipeline.compare.change import Change, Verdict, change_from_stored
 from pipeline.publish.against_base import change_text
 from pipeline.publish.details import Details, JobDetails
 from pipeline.publish.html.table import COLUMNS, Cell, rows_of
-from pipeline.publish.report import JobReport, SpeedReport, Status
+from pipeline.publish.job_report import JobReport, SpeedReport, Status
 from tests.support.details import paired_change
 from tests.support.reports import job_report, measurement, report_of, sample_report
 
