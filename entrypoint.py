@@ -19,8 +19,9 @@ def start(run: Callable[[], int]) -> int:
     As PID 1 of a container, a process gets no signal that it does not ask for. ``run`` may ask for them in its own way;
     once it is over, a late signal must not change the code that its report has.
     """
+    interrupt = _Interrupt()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+        signal.signal(number, interrupt)
     try:
         code = run()
     except KeyboardInterrupt:
@@ -30,8 +31,18 @@ def start(run: Callable[[], int]) -> int:
     return code
 
 
-def _interrupt(_number: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
+class _Interrupt:
+    """Ends the program where it is. ``came`` stays, for who asks for signals in another way (``pipeline.cli``).
+
+    Python drops what is raised while an object is finalized, as it does of each module that it has just imported.
+    """
+
+    def __init__(self) -> None:
+        self.came = False
+
+    def __call__(self, _number: int, _frame: object) -> NoReturn:
+        self.came = True
+        raise KeyboardInterrupt
 
 
 def _run() -> int:

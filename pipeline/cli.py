@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 
+_CAME = "came"
+"""What the front door's handler tells of a signal (``entrypoint``)."""
+
+
 def main(arguments: Sequence[str], environment: Mapping[str, str], log: JobLog | None = None) -> int:
     """Run one command and return its exit code. No error of ours leaves a traceback.
 
@@ -124,18 +128,36 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
 
 @contextlib.contextmanager
 def _signals_set(cancel: threading.Event) -> Iterator[None]:
-    """SIGINT and SIGTERM set ``cancel`` while the block runs, so that children are ended and the report written."""
+    """SIGINT and SIGTERM set ``cancel`` while the block runs, so that children are ended and the report written.
+
+    So does one that came before and was lost (``entrypoint``), and one that comes after changes nothing: what was
+    reported holds. The event is set by a thread of its own: a handler interrupts the main thread anywhere, also where
+    that holds the event's lock.
+    """
+    import queue
     import signal
 
-    def set_cancel(_number: int, _frame: object) -> None:
-        cancel.set()
+    asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
 
-    before = {number: signal.signal(number, set_cancel) for number in (signal.SIGINT, signal.SIGTERM)}
+    def set_cancel() -> None:
+        if asked.get():
+            cancel.set()
+
+    watcher = threading.Thread(target=set_cancel, name="signals", daemon=True)
+    watcher.start()
+    before = {
+        number: signal.signal(number, lambda _number, _frame: asked.put(True))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    if any(getattr(handler, _CAME, False) for handler in before.values()):
+        asked.put(True)
     try:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if hasattr(handler, _CAME) else handler)
+        asked.put(False)
+        watcher.join()
 
 
 def _complain(text: str) -> None:

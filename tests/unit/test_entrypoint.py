@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from entrypoint import start
+from pipeline.cli import _signals_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,3 +43,38 @@ def test_a_signal_before_the_work_has_its_own_way_ends_it_as_cancelled(number: s
 def test_a_signal_after_the_work_changes_nothing(number: signal.Signals) -> None:
     assert start(lambda: 6) == 6
     signal.raise_signal(number)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_that_python_drops_before_the_work_has_its_own_way_cancels_it(number: signal.Signals) -> None:
+    """What a finalizer raises goes nowhere, as in each import."""
+
+    class Dropped:
+        def __del__(self) -> None:
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.raise_signal(number)
+
+    def work() -> int:
+        Dropped()
+        cancel = threading.Event()
+        with _signals_set(cancel):
+            assert cancel.wait(5)
+        return 130
+
+    assert start(work) == 130
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_while_the_work_has_its_own_way_cancels_it_and_one_after_it_changes_nothing(
+    number: signal.Signals,
+) -> None:
+    def work() -> int:
+        cancel = threading.Event()
+        with _signals_set(cancel):
+            assert not cancel.is_set()
+            signal.raise_signal(number)
+            assert cancel.wait(5)
+        signal.raise_signal(number)
+        return 7
+
+    assert start(work) == 7
