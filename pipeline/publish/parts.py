@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import Cancelled, SettingsError
 from pipeline.inspection.layers import EngineLayers, layers_from_json
+from pipeline.paths import OutsideFolderError, contained
 from pipeline.publish.details import Details, details_from_json
 from pipeline.publish.figures import importance
 from pipeline.publish.job_report import JobReport, Status
@@ -127,9 +128,18 @@ def _runtimes(reports: Iterable[Report]) -> dict[str, str]:
 
 def layers_beside(folder: Path, report: Report) -> dict[str, EngineLayers]:
     """Job id -> layers, where their file is in ``folder``; it need not have been kept. Raises ``SettingsError``."""
-    named = {job.id: folder / job.layers.path for job in report.jobs if job.layers is not None and job.layers.path}
-    inside = {job: path for job, path in named.items() if path.resolve().is_relative_to(folder.resolve())}
-    return {job: _read(path, layers_from_json) for job, path in inside.items() if path.is_file()}
+    named = {job.id: job.layers.path for job in report.jobs if job.layers is not None and job.layers.path}
+    files = {job: _file_inside(folder, path) for job, path in named.items()}
+    return {job: _read(path, layers_from_json) for job, path in files.items() if path is not None}
+
+
+def _file_inside(folder: Path, relative: str) -> Path | None:
+    """The file that a report names, which may be any text; ``None`` where there is none of that name in ``folder``."""
+    try:
+        path = contained(folder, relative)
+        return path if path.is_file() else None
+    except (OutsideFolderError, OSError):
+        return None
 
 
 def _details_beside(path: Path) -> Details | None:

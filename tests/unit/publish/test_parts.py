@@ -68,6 +68,14 @@ def test_no_file_outside_of_the_part_is_read(tmp_path: Path) -> None:
         assert read_parts(tmp_path / "a").layers == {}
 
 
+@pytest.mark.parametrize("path", ["a\0b", "x" * 5000, "/".join("x" * 3000), "..", ".", "\ud800"])
+def test_a_path_that_names_no_file_has_no_layers(tmp_path: Path, path: str) -> None:
+    (with_layers,) = (each for each in sample_report().jobs if each.layers is not None)
+    assert with_layers.layers is not None
+    write(tmp_path, part(replace(with_layers, layers=replace(with_layers.layers, path=path))))
+    assert read_parts(tmp_path).layers == {}
+
+
 def test_details_of_several_parts_are_joined(tmp_path: Path) -> None:
     write(tmp_path / "a", part(), sample_details("a/b/fp16"))
     write(tmp_path / "b", part(), sample_details("c/d/fp16"))
