@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 
+_END = b"\0"
 _CAME = "came"
 """What the front door's handler tells of a signal (``entrypoint``)."""
 
@@ -131,33 +132,37 @@ def _signals_set(cancel: threading.Event) -> Iterator[None]:
     """SIGINT and SIGTERM set ``cancel`` while the block runs, so that children are ended and the report written.
 
     So does one that came before and was lost (``entrypoint``), and one that comes after changes nothing: what was
-    reported holds. The event is set by a thread of its own: a handler interrupts the main thread anywhere, also where
-    that holds the event's lock.
+    reported holds. A thread of its own waits for what the interpreter's handler writes at once
+    (``signal.set_wakeup_fd``): Python's own handlers run only when the main thread goes on, which may be asleep, and
+    interrupt it anywhere, also where it holds the event's lock.
     """
-    import queue
     import signal
 
-    asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
 
     def set_cancel() -> None:
-        if asked.get():
-            cancel.set()
+        while (came := os.read(reader, 1)) != _END:
+            if came[0] in numbers:
+                cancel.set()
 
     watcher = threading.Thread(target=set_cancel, name="signals", daemon=True)
     watcher.start()
-    before = {
-        number: signal.signal(number, lambda _number, _frame: asked.put(True))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    wakened = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    before = {number: signal.signal(number, lambda _number, _frame: None) for number in numbers}
     if any(getattr(handler, _CAME, False) for handler in before.values()):
-        asked.put(True)
+        cancel.set()
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_IGN if hasattr(handler, _CAME) else handler)
-        asked.put(False)
+        signal.set_wakeup_fd(wakened)
+        os.write(writer, _END)
         watcher.join()
+        os.close(reader)
+        os.close(writer)
 
 
 def _complain(text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -78,3 +79,15 @@ def test_a_signal_while_the_work_has_its_own_way_cancels_it_and_one_after_it_cha
         return 7
 
     assert start(work) == 7
+
+
+def test_a_signal_is_heard_while_the_main_thread_is_busy_in_one_call() -> None:
+    """A long sum, in which the main thread runs no handler of Python."""
+    cancel = threading.Event()
+    with _signals_set(cancel):
+        threading.Timer(0.05, signal.raise_signal, (signal.SIGTERM,)).start()
+        begun = time.monotonic()
+        sum(range(60_000_000))
+        took_s = time.monotonic() - begun
+        assert cancel.is_set()
+    assert took_s > 0.1
