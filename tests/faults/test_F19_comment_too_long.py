@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.hosts.place import HostKind, Place
@@ -49,7 +49,7 @@ def check(body: str) -> None:
 
 
 @given(jobs=st.integers(0, 700), text=st.text(max_size=300))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 def test_verdict_and_link_are_there_at_every_size(jobs: int, text: str) -> None:
     check(comment_body(parts_of(report_of_size(jobs, text)), PLACE, Sticky("m.yaml"), LIMIT))
 

@@ -66,7 +66,7 @@ def test_foreign_text_stays_text(text: str) -> None:
     assert live_parts(body_of(text)) - set("[]") == set()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.text(alphabet="`|\\ \n\t<>@[]()!#*_~-:&;ab1.\x1b\u2028/", max_size=50))
 def test_any_foreign_text_stays_text(text: str) -> None:
     body = body_of(text)

@@ -73,7 +73,7 @@ def test_reading_ahead_keeps_the_order() -> None:
 
     def read(number: int) -> int:
         if number == 0:
-            slow.wait(5)
+            slow.wait(60)
         if number == 3:
             slow.set()
         return number * number

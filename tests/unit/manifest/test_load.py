@@ -300,7 +300,7 @@ def test_an_equal_manifest_in_another_place_gives_an_equal_model(tmp_path: Path)
     assert dataclasses.replace(second, name="other") != first
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200) | st.lists(YAML_WORDS, max_size=60).map(lambda words: "".join(words).encode()))
 @example(b"*a")
 @example(b"models: [{build: {zzz: 1}, calibration: {zzz: 1}, zzz: 1}]")
@@ -319,7 +319,7 @@ def test_no_bytes_raise_anything_but_a_manifest_error(tmp_path: Path, data: byte
         assert str(fault).isprintable()
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.integers(min_value=0, max_value=len(FULL) - 1), st.sampled_from([*"[]{}:-&*!|>'\"%@` \t\n0\\", "", "é", "\x85"])
 )

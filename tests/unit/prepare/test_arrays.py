@@ -44,7 +44,7 @@ def _header(shape: str, dtype: str = "'<f4'") -> bytes:
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     values=npst.arrays(
         st.sampled_from(["<f4", ">f4", "<i8", "|u1", "<f2", "|b1"]),

@@ -54,7 +54,7 @@ def test_batches_of_named_arrays(tmp_path: Path) -> None:
     assert [len(batch["image"]) for batch in batches] == [2, 1]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(counts=st.lists(st.integers(0, 4), min_size=1, max_size=4), batch_size=st.integers(1, 5), data=st.data())
 def test_a_folder_reads_like_one_file(
     tmp_path_factory: pytest.TempPathFactory, counts: list[int], batch_size: int, data: st.DataObject

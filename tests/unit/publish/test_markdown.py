@@ -41,7 +41,7 @@ def test_foreign_text_stays_text(text: str) -> None:
     assert live_parts(markdown_from_report(hostile_report(text))) == set()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.text(alphabet="`|\\ \n\t<>@[]()!#*_~-:&;ab1.\x1b\u2028", max_size=50))
 def test_any_foreign_text_stays_text(text: str) -> None:
     assert live_parts(markdown_from_report(hostile_report(text))) == set()
@@ -56,7 +56,7 @@ def test_foreign_text_leaves_the_structure_as_it_is(text: str) -> None:
     assert structure(hostile_report(text)) == structure(hostile_report("harmless"))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     count=st.integers(0, 400),
     text=st.sampled_from(["hit", "日本" * 200, "`" * 300, "x" * 9000]),
