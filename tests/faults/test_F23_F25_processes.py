@@ -24,12 +24,12 @@ def test_F23_a_run_that_is_killed_leaves_no_child_and_the_next_one_goes_on(tmp_p
     assert processes_of(process.pid)
     process.kill()
     process.communicate(timeout=30)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while processes_of(process.pid) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert processes_of(process.pid) == []
 
-    time.sleep(1)
+    time.sleep(1.1)  # a folder that was made just now is left alone
     again = run_step_in(tmp_path, "run", "--manifest", str(MANIFEST), *ONLY, recordings=recordings)
     assert again.returncode == 0, again.stderr
     assert sorted(statuses_in(tmp_path).values()) == ["built", "cached", "cached"]
@@ -43,11 +43,11 @@ def test_F25_a_builder_that_hangs_is_ended_at_its_time_limit_with_all_that_it_st
     shutil.copytree(MANIFEST.parent, example)
     manifest = example / MANIFEST.name
     text = manifest.read_text()
-    manifest.write_text(text.replace("timeout_s: 600", "timeout_s: 5"))
+    manifest.write_text(text.replace("timeout_s: 600", "timeout_s: 2"))
     faults = [{"name": "build-fp32-8.9", "fault": "hang"}]
     process = start_step(tmp_path, "run", "--manifest", str(manifest), *ONLY, faults=faults, recordings=recordings)
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == report_in(tmp_path)["exit_code"] == 6, stderr
-    assert "ended at its time limit of 5 s" in " ".join(stdout.split())
+    assert "ended at its time limit of 2 s" in " ".join(stdout.split())
     assert sorted(statuses_in(tmp_path).values()) == ["built", "built", "failed"]
     assert_nothing_left(tmp_path, process.pid)

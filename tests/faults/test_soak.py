@@ -53,6 +53,7 @@ def after(tmp_path: Path) -> Aftermath:
         damaged=set(),
         processes=(),
         elapsed_s=1.0,
+        patience_s=5.0,
         canaries=(CANARY,),
         comments=("passed",),
     )

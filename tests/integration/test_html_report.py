@@ -79,7 +79,7 @@ class Opened:
 
     def __init__(self, browser: Browser, path: Path, **options: Any) -> None:
         self.page: Page = browser.new_context(**options).new_page()
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(60_000)
         self.requests: list[str] = []
         self.complaints: list[str] = []
         self.page.on("request", lambda request: self.requests.append(request.url))

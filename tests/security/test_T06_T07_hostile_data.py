@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,6 @@ models:
     {use}
 """
 CALIBRATION = "calibration: {{data: {name}, method: entropy}}"
-SLOWEST_S = 30.0
 DEEP = "(" * 3000 + ")" * 3000
 
 
@@ -43,11 +41,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def refused(folder: Path, capfd: pytest.CaptureFixture[str], use: str) -> tuple[int, str]:
     """The exit code and all that a run with ``use`` in its manifest said, after looking for what must never be."""
     (folder / "trt-engines.yaml").write_text(MANIFEST.format(use=use))
-    started = time.monotonic()
     code = main(["run"], {"GITHUB_ACTIONS": "false"})
     captured = capfd.readouterr()
     said = captured.out + captured.err
-    assert time.monotonic() - started < SLOWEST_S
     assert not (folder.parent / zoo.PLANTED).exists()
     assert "Traceback" not in said
     assert "\x1b" not in said

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,7 +27,6 @@ MODEL = """\
     precisions: [fp32]
     build: {{timeout_s: 15}}
 """
-SLOWEST_S = 60.0
 SEED = 20
 MUTANTS = 48
 
@@ -47,11 +45,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def ran(folder: Path, capfd: pytest.CaptureFixture[str], command: str = "validate") -> tuple[int, str]:
     """The exit code and all that was said, after looking for what must never be."""
-    started = time.monotonic()
     code = main([command], {"GITHUB_ACTIONS": "false"})
     captured = capfd.readouterr()
     said = captured.out + captured.err
-    assert time.monotonic() - started < SLOWEST_S
     assert "Traceback" not in said
     assert "\x1b" not in said
     assert not any(line.startswith("::") for line in said.splitlines())

@@ -89,11 +89,14 @@ def commit_at_once(cache: str, start_file: str, name: str, threads: str) -> dict
 
 
 def churn(cache: str, seed: str, duration_s: str) -> dict[str, Any]:
-    """Look up, fetch, commit and prune the same few entries for a while; says how often each came out how."""
+    """Look up, fetch, commit and prune the same few entries for a while; says how often each came out how.
+
+    On a slow machine it goes on until it has both found and missed an entry.
+    """
     content, counts = ContentCache(LocalStore(Path(cache))), {"hits": 0, "misses": 0, "rejected": 0, "failed": 0}
     deadline, number = time.monotonic() + float(duration_s), int(seed)
     with tempfile.TemporaryDirectory() as scratch:
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline or not (counts["hits"] and counts["misses"]):
             number += 1
             key = entry_key(number % 5)
             found = content.lookup(key, "subject")

@@ -2,22 +2,27 @@
 
 As a program (``faulty_entry``) its first argument is a JSON file, the rest are the step's own. The file holds
 ``faults``, each with a glob over names of ``fault_tasks.name_of`` and the ``fault``, and ``recordings``, a folder that
-spares the real work where it was done before.
+spares the real work where it was done before. What has no fault is held to no time limit: how long it takes is the
+machine's business. ``kept`` says what must be in the cache before the time limit of the run counts as reached.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pipeline.commands
 import pipeline.run
 from pipeline.action.step import run_step
 from pipeline.child import supervisor
+from pipeline.time_limits import JobBudget, RunLimit
 from tests.support.fault_tasks import matching, name_of, record, recorded
 
 if TYPE_CHECKING:
@@ -32,6 +37,7 @@ def start_step(
     *arguments: str,
     faults: Sequence[Mapping[str, Any]] = (),
     recordings: Path | None = None,
+    kept: Mapping[str, int] | None = None,
     environment: Mapping[str, str] | None = None,
     closed: str = "",
     **options: Any,
@@ -42,7 +48,8 @@ def start_step(
     """
     plan = Path(tempfile.mkstemp(prefix="faults-", suffix=".json")[1])
     plan.chmod(0o644)
-    plan.write_text(json.dumps({"faults": list(faults), "recordings": str(recordings) if recordings else None}))
+    told = {"faults": list(faults), "recordings": str(recordings) if recordings else None, "kept": dict(kept or {})}
+    plan.write_text(json.dumps(told))
     (folder / "tmp").mkdir(exist_ok=True)
     basic = {"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder / "tmp"), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "tests.support.faulty_entry", str(plan), *arguments]
@@ -65,8 +72,19 @@ def run_step_in(
 ) -> subprocess.CompletedProcess[str]:
     """``start_step`` to its end."""
     process = start_step(folder, *arguments, **options)
-    stdout, stderr = process.communicate(timeout=timeout_s)
+    try:
+        stdout, stderr = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
     return subprocess.CompletedProcess(process.args, process.returncode, stdout or "", stderr or "")
+
+
+def has_kept(folder: Path, counts: Mapping[str, int]) -> bool:
+    """Whether the cache of the step in ``folder`` has so many entries of each kind."""
+    receipts = folder / ".trt-cache/v1/receipt"
+    return all(len(list(receipts.glob(f"{kind}/*/*"))) >= count for kind, count in counts.items())
 
 
 def report_in(folder: Path, out: str = "engines") -> dict[str, Any]:
@@ -90,11 +108,24 @@ def step(plan: str, *arguments: str) -> int:
         place = Path(told["recordings"]) / name if told["recordings"] else None
         known = recorded(place) if place is not None else None
         act = {"task": task, "fault": matching(name, told["faults"]), "recorded": known}
+        if act["fault"] is None:
+            options["timeout_s"] = math.inf
         tasks = {task: "tests.support.fault_tasks:act"}
         outcome = supervisor.run_task(task, {**request, "act": act}, folder, _tasks=tasks, **options)
         if place is not None and known is None and act["fault"] is None:
             record(place, folder, outcome)
         return outcome
 
-    vars(pipeline.run)["run_task"] = run_task
+    class LimitOnceKept(RunLimit):
+        def _reach(self) -> None:
+            while not has_kept(Path(), told["kept"]):
+                time.sleep(0.05)
+            super()._reach()
+
+    class EndlessBudget(JobBudget):
+        def spend(self, elapsed_s: float) -> None:
+            pass
+
+    vars(pipeline.run).update(run_task=run_task, JobBudget=EndlessBudget)
+    vars(pipeline.commands)["RunLimit"] = LimitOnceKept
     return run_step(arguments, os.environ)

@@ -29,7 +29,7 @@ def processes_of(parent: int) -> list[str]:
 
 def assert_nothing_left(folder: Path, parent: int) -> None:
     """No unfinished file below ``folder``, and no process of the run ``parent``, at the latest after a moment."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while processes_of(parent) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert processes_of(parent) == []

@@ -34,7 +34,7 @@ class S3Place:
         scope: str = "trusted",
         cancel: threading.Event | None = None,
         options: str = "",
-        read_timeout_s: float = 6.0,
+        read_timeout_s: float = 60.0,
         **settings: Any,
     ) -> None:
         self.prefix = prefix

@@ -53,6 +53,9 @@ CANARIES = {
 }
 _TIMEOUT_S = 120.0
 _SWEEPABLE_S = 1.1
+_CANCEL_S = 5.0
+_SHARE_OF_RECORDING = 0.5
+"""What a cancelled run may take of the time that the example took with the real tasks, where that is more."""
 
 
 class Soak:
@@ -72,7 +75,9 @@ class Soak:
             "bucket": SoakCache(None, url, "soak"),
             "folder and bucket": SoakCache(folder / "near", url, "soak-tiered"),
         }
+        begun = time.monotonic()
         self._genuine = self._record()
+        self._patience_s = max(_CANCEL_S, _SHARE_OF_RECORDING * (time.monotonic() - begun))
 
     def run(self, plan: Plan) -> tuple[Aftermath, tuple[str, ...]]:
         """Carry ``plan`` out; the aftermath, and what does not hold."""
@@ -105,6 +110,7 @@ class Soak:
             damaged=cache.damaged(),
             processes=processes,
             elapsed_s=elapsed_s,
+            patience_s=self._patience_s,
             canaries=(*CANARIES.values(), TOKEN),
             comments=tuple(self._host.own_bodies),
         )
@@ -156,7 +162,7 @@ class Soak:
 
     def _left(self) -> tuple[str, ...]:
         """What still runs of a run that ended, after a moment; it is ended then, by its number."""
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + self._patience_s
         while (left := [pid for pid in _children() if pid not in self._before]) and time.monotonic() < deadline:
             _reap(left)
             time.sleep(0.02)

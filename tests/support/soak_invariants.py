@@ -29,7 +29,8 @@ class Aftermath:
 
     ``genuine`` is job id -> digest of the only engine that a builder made for it. ``damaged`` and ``damaged_before``
     are the unsound entries of its cache, ``processes`` what still runs of it, ``elapsed_s`` how long it lived after the
-    first signal. ``comments`` are those of the pull request, which all runs of a soak share.
+    first signal, and ``patience_s`` how long it may, on this machine. ``comments`` are those of the pull request, which
+    all runs of a soak share.
     """
 
     plan: Plan
@@ -42,6 +43,7 @@ class Aftermath:
     damaged: set[str]
     processes: tuple[str, ...]
     elapsed_s: float
+    patience_s: float
     canaries: tuple[str, ...]
     comments: tuple[str, ...]
 
@@ -106,7 +108,7 @@ def _exit_code_matches_the_report(run: Aftermath) -> Iterator[str]:
 
 
 def _a_cancel_is_done_in_time(run: Aftermath) -> Iterator[str]:
-    if run.plan.signals and not run.killed and run.elapsed_s > 5:
+    if run.plan.signals and not run.killed and run.elapsed_s > run.patience_s:
         yield f"it took {run.elapsed_s:.1f} s to end"
 
 
