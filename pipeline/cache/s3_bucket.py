@@ -75,6 +75,8 @@ class S3Bucket:
             return self._try(client, operation, seen, parameters)
         except _Expired:
             client = self._renewed(generation)
+            if "Body" in parameters and not isinstance(parameters["Body"], bytes):
+                parameters["Body"].seek(0)
         try:
             return self._try(client, operation, seen, parameters)
         except _Expired as error:

@@ -73,8 +73,7 @@ def download(source: Source, file: IO[bytes], pool: Executor, *, ahead: int) -> 
 
     Raises ``BlobMissing``, ``BlobDamaged``, ``DestinationFailed``, ``StoreFailed``; then ``file`` holds anything.
     """
-    deadline = Deadline(source.size_bytes)
-    _check_digest(source, lambda: _fetch_version(source, deadline, file, pool, ahead))
+    _check_digest(source, lambda: _fetch_version(source, file, pool, ahead))
 
 
 def stream(source: Source) -> None:
@@ -103,8 +102,12 @@ def _check_digest(source: Source, read_version: Callable[[], str]) -> None:
         raise BlobDamaged(f"the bytes of blob {source.digest} have changed")
 
 
-def _fetch_version(source: Source, deadline: Deadline, file: IO[bytes], pool: Executor, ahead: int) -> str:
-    """Fetch whatever version is there, and return the hex digest of what was written."""
+def _fetch_version(source: Source, file: IO[bytes], pool: Executor, ahead: int) -> str:
+    """Fetch whatever version is there, and return the hex digest of what was written.
+
+    A range waits for a thread while other blobs are fetched, which takes as long as it takes; so the time of each
+    counts from its own beginning, and a blob of one range waits for nobody.
+    """
     ranges = ranges_from_size(source.size_bytes)
     first = _opened(source, ranges[0].stop)
     etag, stop = first.get("ETag"), threading.Event()
@@ -112,6 +115,7 @@ def _fetch_version(source: Source, deadline: Deadline, file: IO[bytes], pool: Ex
     hasher, view = hashlib.sha256(), memoryview(bytearray(_BUFFER_BYTES))
 
     def fetch(start: int, end: int, answer: dict[str, Any] | None) -> None:
+        deadline = Deadline(end - start)
         answer = answer or _get(source, start, end, etag)
         for chunk in _chunks(source, deadline, answer, start, end):
             if stop.is_set():
@@ -120,6 +124,10 @@ def _fetch_version(source: Source, deadline: Deadline, file: IO[bytes], pool: Ex
             start += len(chunk)
 
     try:
+        if len(ranges) == 1:
+            fetch(0, source.size_bytes, first)
+            _hash_range(hasher, file, ranges[0], view)
+            return hasher.hexdigest()
         for number, positions in enumerate(ranges):
             for begun in ranges[len(fetched) : number + ahead]:
                 fetched.append(pool.submit(fetch, begun.start, begun.stop, None if fetched else first))

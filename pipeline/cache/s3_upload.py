@@ -7,6 +7,7 @@ that nobody can read; ``abort_stale_uploads`` and a lifecycle rule of the bucket
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import time
 from collections import deque
@@ -32,6 +33,24 @@ _MOST_PARTS = 9000
 _NO_UPLOAD = frozenset({"NoSuchUpload"})
 
 
+class _Body(io.BytesIO):
+    """``data`` of one request to ``bucket``, read piece by piece as the server takes it.
+
+    A server that takes it in drops meets no time-out of a connection. So each piece is handed out only before a
+    deadline, which counts from here, since a part waits for its turn as long as it takes; ``StoreFailed`` after that.
+    """
+
+    def __init__(self, data: bytes, bucket: S3Bucket) -> None:
+        super().__init__(data)
+        self._bucket = bucket
+        self._deadline = Deadline(len(data))
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._bucket.check_cancelled()
+        self._deadline.check()
+        return super().read(size)
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
     """The first ``size_bytes`` of ``file`` on their way to ``key``."""
@@ -45,8 +64,7 @@ class Upload:
         """Store them. Raises ``StoreFailed``, ``OSError`` from ``file``."""
         bucket, key = self.bucket, self.key
         if self.size_bytes <= PART_BYTES:
-            data = os.pread(self.file.fileno(), self.size_bytes, 0)
-            bucket.call("PutObject", Key=key, Body=data, ContentLength=len(data), **bucket.encryption)
+            bucket.call("PutObject", Key=key, **self._body(0, self.size_bytes), **bucket.encryption)
             return
         upload_id = bucket.call("CreateMultipartUpload", Key=key, **bucket.encryption)["UploadId"]
         try:
@@ -59,15 +77,12 @@ class Upload:
     def _send_parts(self, upload_id: str, pool: Executor) -> list[dict[str, Any]]:
         part_bytes = max(PART_BYTES, -(-self.size_bytes // _MOST_PARTS))
         most_in_flight = max(1, _IN_FLIGHT_BYTES // part_bytes)
-        deadline = Deadline(self.size_bytes)
         waiting: deque[Future[dict[str, Any]]] = deque()
         sent: list[dict[str, Any]] = []
 
         def send(number: int, position: int) -> dict[str, Any]:
-            deadline.check()
-            data = os.pread(self.file.fileno(), min(part_bytes, self.size_bytes - position), position)
-            part: dict[str, Any] = {"PartNumber": number, "Body": data, "ContentLength": len(data)}
-            answer = self.bucket.call("UploadPart", Key=self.key, UploadId=upload_id, **part)
+            part = self._body(position, min(part_bytes, self.size_bytes - position))
+            answer = self.bucket.call("UploadPart", Key=self.key, UploadId=upload_id, PartNumber=number, **part)
             return {"PartNumber": number, "ETag": answer["ETag"]}
 
         try:
@@ -82,6 +97,10 @@ class Upload:
                 future.cancel()
             wait(waiting)
         return sent
+
+    def _body(self, position: int, length: int) -> dict[str, Any]:
+        data = os.pread(self.file.fileno(), length, position)
+        return {"Body": _Body(data, self.bucket), "ContentLength": len(data)}
 
     def _complete(self, upload_id: str, parts: list[dict[str, Any]]) -> None:
         named: dict[str, Any] = {"Key": self.key, "UploadId": upload_id, "MultipartUpload": {"Parts": parts}}

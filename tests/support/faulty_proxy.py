@@ -37,10 +37,10 @@ class Fault:
     """What is done to a request.
 
     With ``status``, the server is not asked and that status and S3 error ``code`` is the answer. ``delay_s`` waits
-    first. ``before`` runs first, to change the world. The rest is done to the server's answer: ``lose`` closes the
-    connection instead of answering, ``cut_after`` sends so many bytes of the body and closes, ``flip_at`` flips a bit
-    of that byte of the body, ``shorten`` takes bytes off the body and its length, ``trickle_s`` waits so long after
-    every byte of it.
+    first. ``before`` runs first, to change the world. ``sip_s`` waits so long for every 64 KiB of the request's body.
+    The rest is done to the server's answer: ``lose`` closes the connection instead of answering, ``cut_after`` sends
+    so many bytes of the body and closes, ``flip_at`` flips a bit of that byte of the body, ``shorten`` takes bytes off
+    the body and its length, ``trickle_s`` waits so long after every byte of it.
     """
 
     status: int | None = None
@@ -48,6 +48,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     delay_s: float = 0.0
     before: Callable[[], None] | None = None
+    sip_s: float = 0.0
     lose: bool = False
     cut_after: int | None = None
     flip_at: int | None = None
@@ -134,9 +135,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         proxy = self.server.proxy
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         request = proxy.noted(self.command, self.path, dict(self.headers.items()))
         fault = proxy.script(request) or Fault()
+        body = self._body(fault.sip_s)
+        if body is None:
+            return
         if fault.before is not None:
             fault.before()
         proxy.released.wait(fault.delay_s)
@@ -146,15 +149,18 @@ class _Handler(BaseHTTPRequestHandler):
         status, headers, answer = self._asked(proxy.upstream, request, body)
         if fault.lose:
             self.close_connection = True
-            return
+        else:
+            self._send(fault, status, headers, answer)
+
+    def _send(self, fault: Fault, status: int, headers: list[tuple[str, str]], answer: bytes) -> None:
         if fault.shorten:
             answer = answer[: -fault.shorten]
         self.send_response(status)
         for name, value in headers:
             if name.lower() not in ("content-length", "connection", "transfer-encoding", "date", "server"):
                 self.send_header(name, value)
-        length = {name.lower(): value for name, value in headers}.get("content-length", "0")
-        self.send_header("Content-Length", length if self.command == "HEAD" else str(len(answer)))
+        told = {name.lower(): value for name, value in headers}.get("content-length", "0")
+        self.send_header("Content-Length", told if self.command == "HEAD" else str(len(answer)))
         self.end_headers()
         if fault.flip_at is not None and fault.flip_at < len(answer):
             answer = bytes([*answer[: fault.flip_at], answer[fault.flip_at] ^ 1]) + answer[fault.flip_at + 1 :]
@@ -164,6 +170,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._trickle(answer, fault.trickle_s)
         else:
             self.wfile.write(answer)
+
+    def _body(self, sip_s: float) -> bytes | None:
+        """The request's body; ``None`` where the client hung up."""
+        length, body = int(self.headers.get("Content-Length") or 0), b""
+        while len(body) < length and not (sip_s and self.server.proxy.released.wait(sip_s)):
+            piece = self.rfile.read(min(64 << 10, length - len(body)) if sip_s else length)
+            if not piece:
+                break
+            body += piece
+        self.close_connection = self.close_connection or len(body) < length
+        return body if len(body) == length else None
 
     def _trickle(self, answer: bytes, pause_s: float) -> None:
         with contextlib.suppress(ConnectionError):

@@ -153,6 +153,46 @@ def test_F4_a_server_that_trickles_is_given_up_in_time(
     assert _left(out) == []
 
 
+def test_F4_a_server_that_takes_a_file_in_drops_is_given_up_in_time(
+    faulty: S3Place, proxy: FaultyProxy, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Deadline, "_GRACE_S", 1.0)
+    monkeypatch.setattr(Deadline, "_SLOWEST_BYTES_PER_S", 1 << 30)
+    proxy.script = always(Fault(sip_s=0.1), "PUT", "/blob/")
+    cache, started_s = ContentCache(faulty.store), time.monotonic()
+
+    committed = cache.commit(KEY, SUBJECT, files, {})
+
+    assert committed.warnings == ("the cache failed: a transfer was not done after 1 s",)
+    assert time.monotonic() - started_s < 6
+
+
+def test_a_small_file_is_fetched_while_all_threads_fetch_large_ones(place: S3Place, stored: Hit, out: Path) -> None:
+    done = threading.Event()
+    busy = [place.store._pool.submit(done.wait, 20) for _ in range(8)]
+    started_s = time.monotonic()
+
+    fetched = ContentCache(place.store).fetch(stored, out, only=("outcome.json",))
+
+    done.set()
+    assert [future.result() for future in busy] == [True] * 8
+    assert isinstance(fetched, tuple)
+    assert time.monotonic() - started_s < 10
+
+
+def test_the_time_of_a_large_file_does_not_pass_while_others_are_fetched(
+    place: S3Place, stored: Hit, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Deadline, "_GRACE_S", 1.0)
+    monkeypatch.setattr(Deadline, "_SLOWEST_BYTES_PER_S", 1 << 30)
+    busy = [place.store._pool.submit(time.sleep, 2.5) for _ in range(8)]
+
+    fetched = ContentCache(place.store).fetch(stored, out)
+
+    assert [future.result() for future in busy] == [None] * 8
+    assert isinstance(fetched, tuple)
+
+
 def test_F4_time_lost_in_vain_is_bounded_whatever_the_number_of_failures(proxy: FaultyProxy, place: S3Place) -> None:
     proxy.script = always(SLOW_DOWN)
     clock_s = iter([0.0, 61.0])
@@ -292,6 +332,17 @@ def test_F9_expired_credentials_are_renewed_once_by_asking_the_chain_anew(
 
     assert ContentCache(faulty.store).lookup(KEY, SUBJECT) == stored
     assert len(faulty.clients) == 2
+
+
+def test_F9_credentials_that_expire_while_a_file_is_sent_are_renewed_and_the_file_is_whole(
+    faulty: S3Place, proxy: FaultyProxy, place: S3Place, files: dict[str, Path], out: Path
+) -> None:
+    proxy.script = times(1, Fault(status=400, code="ExpiredToken"), "PUT", "partNumber=2")
+
+    committed = ContentCache(faulty.store).commit(KEY, SUBJECT, files, {})
+
+    assert committed.outcome is Commit.STORED
+    assert isinstance(ContentCache(place.store).fetch(Hit(committed.receipt), out), tuple)
 
 
 def test_F9_credentials_that_stay_expired_close_the_cache(faulty: S3Place, proxy: FaultyProxy) -> None:
