@@ -122,19 +122,28 @@ def _read_weights(request: Mapping[str, Any], log: BuilderLog) -> tuple[tuple[st
     """
     model = load_model(Path(request["build"]["model"]))
     record = request["weights"]
-    changed = () if record is None else _changed_weights(weights_record(model), Path(record))
+    by_parser = _reads_models(request["outcome"]["runtime_version"])
+    changed = () if record is None else _changed_weights(weights_record(model), Path(record), by_parser=by_parser)
     weights = weights_from_model(model)
-    if not _reads_models(request["outcome"]["runtime_version"]):
+    if not by_parser:
         weights = weights.in_memory()
     return changed, weights, log.elapsed_s
 
 
-def _changed_weights(now: Mapping[str, Any], before: Path) -> tuple[str, ...]:
-    """The stored tensors with other values than the engine was built with. Raises ``RefitRefused``."""
+def _changed_weights(now: Mapping[str, Any], before: Path, *, by_parser: bool) -> tuple[str, ...]:
+    """The stored tensors with other values than the engine was built with. Raises ``RefitRefused``.
+
+    ``by_parser`` says whether TensorRT's parser will give the weights, some of them by numbers of its own.
+    """
     known = json.loads(before.read_text(encoding="utf-8"))
     if now["structure"] != known["structure"]:
         raise RefitRefused(
             "the prepared model has another structure", why="its weights lead to other casts, scales or layers"
+        )
+    if by_parser and now["numbered"] != known["numbered"]:
+        raise RefitRefused(
+            "the prepared model has its batch normalizations in another order",
+            why="TensorRT's parser numbers the weights that it makes of them, so they would get those of each other",
         )
     return tuple(name for name, digest in now["tensors"].items() if known["tensors"].get(name) != digest)
 

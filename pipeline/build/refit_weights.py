@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.digest import digest_from_json
+from pipeline.prepare.graph import subgraphs
 from pipeline.prepare.onnx_model import load_model
 from pipeline.prepare.structure import stored_tensors, structure_digest, weight_digests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import numpy.typing as npt
-    from onnx import ModelProto, NodeProto
+    from onnx import GraphProto, ModelProto, NodeProto
 
 WEIGHTS_FILE = "weights.json"
 _BATCH_NORM_INPUTS = slice(1, 5)
@@ -78,10 +80,32 @@ def weights_from_model(model: ModelProto) -> RefitWeights:
 
 
 def weights_record(model: ModelProto) -> dict[str, Any]:
-    """What a refit compares a loaded model with: ``structure``, and ``tensors``, name -> digest of its values."""
+    """What a refit compares a loaded model with.
+
+    ``structure``; ``tensors``, name -> digest of its values; ``numbered``, a digest of what TensorRT's parser numbers.
+    """
     # Everything is in memory, so nothing is read from the folder.
     folder = Path()
-    return {"structure": str(structure_digest(model, folder)), "tensors": weight_digests(model, folder)}
+    return {
+        "structure": str(structure_digest(model, folder)),
+        "tensors": weight_digests(model, folder),
+        "numbered": str(digest_from_json(list(_numbered(model.graph, {name for name, _ in stored_tensors(model)})))),
+    }
+
+
+def _numbered(graph: GraphProto, stored: set[str]) -> Iterator[list[str]]:
+    """The nodes of which the parser makes weights of its own that it names by counting, in its order.
+
+    Its refitter counts again, so with these nodes in another order each would get the weights of another one, although
+    the structure is the same (``createNamedTempWeights`` in onnx-tensorrt, from TensorRT 10.0 on).
+    """
+    for node in graph.node:
+        if node.op_type == "BatchNormalization":
+            yield [node.op_type, *(name if name in stored else "" for name in node.input[_BATCH_NORM_INPUTS])]
+        elif node.op_type == "ConstantOfShape":
+            yield [node.op_type, *(each.SerializeToString(deterministic=True).hex() for each in node.attribute)]
+        for inner in subgraphs(node):
+            yield from _numbered(inner, stored)
 
 
 def write_weights(model: Path, folder: Path) -> str:

@@ -143,8 +143,21 @@ class _Refitter(_Threaded):
         return self.trt.fails != "refit"
 
 
+def folded_weights(model: onnx.ModelProto) -> dict[str, Any]:
+    """What the parser makes of batch normalizations, named by a count of its own (onnx-tensorrt, ModelRefitter)."""
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    found: dict[str, Any] = {}
+    for node in model.graph.node:
+        if node.op_type == "BatchNormalization":
+            scale, shift, mean, variance = (stored[name] for name in node.input[1:5])
+            factor = scale / np.sqrt(variance + 1e-5)
+            for values in (factor, shift - mean * factor):
+                found[f"tmp_batch_norm_weight_{len(found)}"] = values
+    return found
+
+
 class _ParserRefitter:
-    """Reads initializers by name."""
+    """Reads initializers by name, and those of batch normalizations by their number; every weight must be found."""
 
     def __init__(self, trt: FakeTensorRT, refitter: _Refitter) -> None:
         self._trt, self._refitter = trt, refitter
@@ -152,10 +165,12 @@ class _ParserRefitter:
 
     def refit_from_file(self, path: str) -> bool:
         model = onnx.load(path)
-        for tensor in model.graph.initializer:
-            if tensor.name in self._refitter.engine.weights:
-                self._refitter.set_named_weights(tensor.name, numpy_helper.to_array(tensor))
-        return self._trt.fails != "parser"
+        stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+        found = {name: values for name, values in stored.items() if name in self._refitter.engine.weights}
+        found |= folded_weights(model)
+        for name, values in found.items():
+            self._refitter.set_named_weights(name, values)
+        return self._trt.fails != "parser" and found.keys() == self._refitter.engine.weights.keys()
 
     def get_error(self, index: int) -> Any:
         return SimpleNamespace(desc=lambda: "the model is not the one that the engine was built of")

@@ -11,8 +11,9 @@ from pipeline.build.refit_weights import write_weights
 from pipeline.build.request import BuildRequest, request_to_json
 from pipeline.errors import BuildError, ModelError
 from pipeline.precision import Precision
+from pipeline.prepare.structure import structure_digest
 from tests.support.models import convolution_model, graph_model, linear_model, saved
-from tests.support.refit_tensorrt import FakeTensorRT, plan, weights_of
+from tests.support.refit_tensorrt import FakeTensorRT, folded_weights, plan, weights_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,9 +133,47 @@ def test_a_folded_batch_normalization_is_left_to_the_parser_from_10_on(
 ) -> None:
     trt = FakeTensorRT("10.16.1.11")
     trt.install(monkeypatch)
-    asked = request(tmp_path, batch_norm_model(1), batch_norm_model(2), plan({"norm_scale": [1]}, trt.version))
+    engine = plan(folded_weights(batch_norm_model(1)), trt.version)
+    asked = request(tmp_path, batch_norm_model(1), batch_norm_model(2), engine, trt.version)
     (tmp_path / "out").mkdir()
-    assert refit_engine(asked, tmp_path / "out")["refit"]["changed"] == 4
+    outcome = refit_engine(asked, tmp_path / "out")
+    assert outcome["refit"]["changed"] == 4
+    held = weights_of((tmp_path / "out" / outcome["engine"]).read_bytes())
+    assert held == {name: values.tolist() for name, values in folded_weights(batch_norm_model(2)).items()}
+
+
+def two_batch_norms(order: tuple[str, str], scale: float) -> ModelProto:
+    """Two branches with a batch normalization of one shape each, of which the first in ``order`` comes first."""
+    names = ("scale", "shift", "mean", "variance")
+    nodes = [helper.make_node("BatchNormalization", ["x", *(part + each for part in names)], [each]) for each in order]
+    return graph_model(
+        [*nodes, helper.make_node("Sub", ["a", "b"], ["y"])],
+        [("x", TensorProto.FLOAT, [1, 2, 4, 4])],
+        [("y", TensorProto.FLOAT, [1, 2, 4, 4])],
+        {part + each: np.full(2, scale + "ab".index(each), np.float32) for part in names for each in "ab"},
+    )
+
+
+def test_batch_normalizations_in_another_order_are_built_because_the_parser_numbers_their_weights(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before, after = two_batch_norms(("a", "b"), 1), two_batch_norms(("b", "a"), 2)
+    assert structure_digest(before, tmp_path) == structure_digest(after, tmp_path)
+    trt = FakeTensorRT("10.16.1.11")
+    trt.install(monkeypatch)
+    (tmp_path / "out").mkdir()
+    asked = request(tmp_path, before, after, plan(folded_weights(before), trt.version), trt.version)
+    with pytest.raises(BuildError, match="batch normalizations in another order"):
+        refit_engine(asked, tmp_path / "out")
+
+
+def test_the_order_of_batch_normalizations_is_nothing_to_named_weights(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    models = two_batch_norms(("a", "b"), 1), two_batch_norms(("b", "a"), 1)
+    FakeTensorRT().install(monkeypatch)
+    (tmp_path / "out").mkdir()
+    assert refit_engine(request(tmp_path, *models, plan({})), tmp_path / "out")["refit"]["changed"] == 0
 
 
 def test_a_refitted_engine_is_written_with_its_weights_and_refittable_again(
