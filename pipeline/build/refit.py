@@ -149,11 +149,22 @@ def _changed_weights(now: Mapping[str, Any], before: Path, *, by_parser: bool) -
 
 
 def _refittable_names(trt: Any, refitter: Any, weights: RefitWeights, changed: Iterable[str]) -> tuple[str, ...]:
-    """The engine's weights by name. Raises ``RefitRefused`` where one that ``changed`` is not among them."""
+    """The engine's weights by name. Raises ``RefitRefused`` where one that ``changed`` would stay old somewhere."""
     names = tuple(refitter.get_all_weights())
-    worked_out = weights.folded if _reads_models(trt.__version__) else frozenset()
+    ambiguous = weights.ambiguous.intersection(names)
+    if ambiguous:
+        raise RefitRefused(
+            f"the model has several tensors named {_listed(sorted(ambiguous))}",
+            why="TensorRT knows weights by their names, and these have other values",
+        )
+    # The parser's refitter works out again what the parser combined of batch normalizations, and nothing else.
+    by_parser = _reads_models(trt.__version__)
+    worked_out, combined = (weights.folded, {"BatchNormalization"}) if by_parser else (frozenset(), set())
     stuck = [
-        name for name in changed if name not in worked_out and weights.carriers.get(name, frozenset()).isdisjoint(names)
+        name
+        for name in changed
+        if weights.shared.get(name, frozenset()) - combined
+        or (name not in worked_out and weights.carriers.get(name, frozenset()).isdisjoint(names))
     ]
     if stuck:
         raise RefitRefused(

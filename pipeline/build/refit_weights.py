@@ -16,17 +16,22 @@ import numpy as np
 
 from pipeline.digest import digest_from_json
 from pipeline.prepare.graph import subgraphs
+from pipeline.prepare.onnx_graph import nodes_of
 from pipeline.prepare.onnx_model import load_model
 from pipeline.prepare.structure import stored_tensors, structure_digest, weight_digests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import numpy.typing as npt
-    from onnx import GraphProto, ModelProto, NodeProto
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 WEIGHTS_FILE = "weights.json"
 _BATCH_NORM_INPUTS = slice(1, 5)
+_WORKED_IN = {"BatchNormalization": (1, 2, 3, 4), "InstanceNormalization": (1, 2), "LSTM": (1, 2, 3, 7),
+              "GRU": (1, 2, 3), "RNN": (1, 2, 3), "Clip": (1, 2), "Pad": (2,), "OneHot": (2,), "Dropout": (1,),
+              "NonMaxSuppression": (2, 3, 4), "Pow": (1,), "PRelu": (1,)}  # fmt: skip
+"""Operator -> inputs whose values may become part of a layer, and then have no name in the engine."""
 _INT32 = np.iinfo(np.int32)
 _TAKEN_AS = {"float32": "float32", "float64": "float32", "float16": "float16", "int8": "int8", "int32": "int32",
              "int64": "int32", "bool": "bool", "uint8": "uint8"}  # fmt: skip
@@ -38,12 +43,15 @@ class RefitWeights:
 
     Nothing is copied before it is asked for. ``carriers`` is the name of a stored tensor -> the names under which it
     can reach an engine. ``folded`` are stored tensors that the parser combines into weights of its own (batch
-    normalization).
+    normalization). ``shared`` is the name of a stored tensor that other nodes read too -> the operators that may work
+    its values into a layer. ``ambiguous`` are names that several stored tensors have, of other values.
     """
 
     values: Mapping[str, Callable[[], npt.NDArray[Any]]]
     carriers: Mapping[str, frozenset[str]]
     folded: frozenset[str]
+    shared: Mapping[str, frozenset[str]]
+    ambiguous: frozenset[str]
 
     def in_memory(self) -> RefitWeights:
         """The same, with every array made."""
@@ -55,7 +63,8 @@ def weights_from_model(model: ModelProto) -> RefitWeights:
     """The weights of a loaded ``model``."""
     from onnx import TensorProto, numpy_helper
 
-    stored = dict(stored_tensors(model))
+    every = list(stored_tensors(model))
+    stored = dict(every)
     values: dict[str, Callable[[], npt.NDArray[Any]]] = {
         name: partial(numpy_helper.to_array, tensor) for name, tensor in stored.items()
     }
@@ -76,7 +85,33 @@ def weights_from_model(model: ModelProto) -> RefitWeights:
         values=values,
         carriers={name: frozenset(names) for name, names in carriers.items()},
         folded=frozenset(folded),
+        shared=_shared(model, source),
+        ambiguous=frozenset(_ambiguous(every)),
     )
+
+
+def _shared(model: ModelProto, source: Mapping[str, str]) -> dict[str, frozenset[str]]:
+    by_name: set[str] = set()
+    worked_in: dict[str, set[str]] = {}
+    for node in nodes_of(model):
+        for place, name in enumerate(node.input):
+            if place in _WORKED_IN.get(node.op_type, ()):
+                worked_in.setdefault(source.get(name, ""), set()).add(node.op_type)
+            elif not (node.output and node.output[0] in source):
+                by_name.add(source.get(name, ""))
+    return {name: frozenset(operators) for name, operators in worked_in.items() if name in by_name - {""}}
+
+
+def _ambiguous(stored: Iterable[tuple[str, TensorProto]]) -> Iterator[str]:
+    from onnx import numpy_helper
+
+    first: dict[str, TensorProto] = {}
+    for name, tensor in stored:
+        other = first.setdefault(name, tensor)
+        if other is not tensor:
+            one, two = numpy_helper.to_array(other), numpy_helper.to_array(tensor)
+            if (one.dtype, one.shape, one.tobytes()) != (two.dtype, two.shape, two.tobytes()):
+                yield name
 
 
 def weights_record(model: ModelProto) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from tests.support.refit_tensorrt import FakeTensorRT, folded_weights, plan, wei
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from onnx import ModelProto
+    from onnx import GraphProto, ModelProto
 
 
 def values_of(model: ModelProto) -> dict[str, Any]:
@@ -327,3 +327,70 @@ def test_a_transposed_weight_is_replaced_only_under_the_name_that_the_engine_kno
         assert weights_of((tmp_path / "out" / outcome["engine"]).read_bytes()) == {"t": [2.0] * 6}
     else:
         assert "it folded 'w' into other weights" in refused(monkeypatch, tmp_path, models, engine)
+
+
+def branches_with_biases(*biases: float) -> ModelProto:
+    """Two branches whose stored tensors have one name, as branches may."""
+
+    def branch(bias: float) -> GraphProto:
+        output = helper.make_tensor_value_info("b", TensorProto.FLOAT, [1])
+        stored = [numpy_helper.from_array(np.array([bias], np.float32), "bias")]
+        return helper.make_graph([helper.make_node("Add", ["x", "bias"], ["b"])], "g", [], [output], stored)
+
+    node = helper.make_node("If", ["c"], ["y"], then_branch=branch(biases[0]), else_branch=branch(biases[1]))
+    return graph_model(
+        [node], [("c", TensorProto.BOOL, []), ("x", TensorProto.FLOAT, [1])], [("y", TensorProto.FLOAT, [1])]
+    )
+
+
+@pytest.mark.parametrize("after", [(2.0, 1.0), (1.0, 2.0), (3.0, 4.0)])
+def test_branches_that_name_other_values_alike_are_built(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, after: tuple[float, float]
+) -> None:
+    models = branches_with_biases(1, 2), branches_with_biases(*after)
+    assert "several tensors named 'bias'" in refused(monkeypatch, tmp_path, models, plan({"bias": [1]}))
+
+
+def test_branches_that_name_the_same_values_alike_are_refitted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    FakeTensorRT().install(monkeypatch)
+    (tmp_path / "out").mkdir()
+    models = branches_with_biases(1, 1), branches_with_biases(2, 2)
+    outcome = refit_engine(request(tmp_path, *models, plan({"bias": [1]})), tmp_path / "out")
+    assert weights_of((tmp_path / "out" / outcome["engine"]).read_bytes()) == {"bias": [2.0]}
+
+
+def weight_with_two_readers(value: float, *, also: str) -> ModelProto:
+    """``shared`` is added, and read by a node of the type ``also`` besides."""
+    inputs = {"BatchNormalization": ["sum", *["shared"] * 4], "Clip": ["sum", "shared"], "Mul": ["sum", "shared"]}
+    return graph_model(
+        [helper.make_node("Add", ["x", "shared"], ["sum"]), helper.make_node(also, inputs[also], ["y"])],
+        [("x", TensorProto.FLOAT, [1, 1])],
+        [("y", TensorProto.FLOAT, [1, 1])],
+        {"shared": np.full(1 if also != "Clip" else (), value, np.float32)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("also", "version", "taken"),
+    [
+        ("Mul", "8.6.0", True),
+        ("Clip", "8.6.0", False),
+        ("Clip", "10.16.1.11", False),
+        ("BatchNormalization", "8.6.0", False),
+        ("BatchNormalization", "10.16.1.11", True),
+    ],
+)
+def test_a_weight_that_reached_the_engine_in_a_second_way_is_never_left_old_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, also: str, version: str, taken: bool
+) -> None:
+    before, after = (weight_with_two_readers(value, also=also) for value in (1, 2))
+    trt = FakeTensorRT(version)
+    trt.install(monkeypatch)
+    (tmp_path / "out").mkdir()
+    folded = folded_weights(before) if taken else {}
+    asked = request(tmp_path, before, after, plan({"shared": [1], **folded}, version), version)
+    if taken:
+        assert refit_engine(asked, tmp_path / "out")["refit"]["changed"] == 1
+    else:
+        with pytest.raises(BuildError, match="it folded 'shared' into other weights, or fixed it"):
+            refit_engine(asked, tmp_path / "out")
