@@ -191,7 +191,9 @@ def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
         memory_bytes=memory_bytes(model),
         gpus=gpus,
         expensive=True,
-        shortcut=lambda: refit_shortcut(job, model, recipes, kept, wanted.request),
+        shortcut=lambda: refit_shortcut(
+            model, kept, lambda key: recipes.workshop.kept(key, job.id, faults), wanted.request
+        ),
         second_try=build_without_refit(job, request),
         foreseen=lambda: foreseen_refusal(job, model, recipes, key),
         also=lambda outcome: (kept,) if kept is not None and outcome.get("weights_record") else (),

@@ -11,7 +11,7 @@ from pipeline.bench.measurement import measurement_from_json
 from pipeline.bench_recipes import benchmark_recipe, original_recipes
 from pipeline.compare.gates import held_to_base
 from pipeline.engine_recipes import engine_check_recipe, engine_recipe, job_table
-from pipeline.errors import BuildError, Cancelled, ModelError, PipelineError
+from pipeline.errors import BuildError, CacheError, Cancelled, DeviceError, ModelError, PipelineError
 from pipeline.inspection_recipes import layers_of, layers_recipe, rebuild_recipe
 from pipeline.judgement import objection_to
 from pipeline.plan import State
@@ -98,11 +98,11 @@ def job_outcome(
     if planned.state is State.NEEDS_RUNNER:
         return outcome
     if leave_engine and planned.state is State.CACHED:
-        light = job_outcome(replace(recipes, workshop=recipes.workshop.without_engines()), planned, model, base)
-        if not isinstance(light.error, NotCachedError):
+        light = _judged(outcome, _with_engine, replace(recipes, workshop=recipes.workshop.without_engines()), model)
+        if not isinstance(light.error, NotCachedError) and not _wants_build(light):
             return light
     judged = _judged(outcome, _with_engine, recipes, model)
-    if judged.error is None or isinstance(judged.error, Cancelled) or not judged.refitted:
+    if not _wants_build(judged):
         return judged
     reason = f"the engine was refitted, and did not pass: {judged.error}"
 
@@ -111,7 +111,14 @@ def job_outcome(
         return _of_engine(outcome, recipes.workshop.obtain_anew(recipe, _engine(judged), reason))
 
     again = _judged(outcome, built, recipes, model)
-    return replace(again, warnings=(f"{reason}; built instead", *again.warnings))
+    instead = "built instead" if again.engine is not None else "it could not be built instead"
+    return replace(again, warnings=(f"{reason}; {instead}", *again.warnings))
+
+
+def _wants_build(judged: JobOutcome) -> bool:
+    """Whether what speaks against an engine may be its refit's fault. No build helps where a GPU or a cache fails."""
+    no_fault_of_it = (CacheError, Cancelled, DeviceError, NotCachedError)
+    return judged.refitted and judged.error is not None and not isinstance(judged.error, no_fault_of_it)
 
 
 def _judged(

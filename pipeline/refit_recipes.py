@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts.recipe import SecondTry, Shortcut
 from pipeline.build.refit_outcome import NO_REASON, NotRefittableError
-from pipeline.cache.answers import Hit
+from pipeline.cache.answers import Hit, Miss, Off, Rejected
+from pipeline.errors import BuildError
 from pipeline.ingredients import refit_key
 from pipeline.plan import State, not_to_be_refitted, to_be_refitted
 from pipeline.retraining import entry_before_retraining
@@ -110,22 +111,27 @@ def foreseen_refusal(job: Job, model: SurveyedModel, recipes: Recipes, engine: K
 
 
 def refit_shortcut(
-    job: Job,
     model: SurveyedModel,
-    recipes: Recipes,
     kept: Key | None,
+    find: Callable[[Key], Artefact | Miss | Rejected | Off],
     build_request: Callable[[tuple[Artefact, ...]], Mapping[str, Any]],
 ) -> Shortcut | None:
-    """The way to a job's engine by a refit of what lies under the key ``kept``; ``None`` where there is none.
+    """The way to a job's engine by a refit of what ``find`` finds under the key ``kept``; ``None`` where there is none.
 
     Without evaluation data there is none, because nobody would know whether the engine computes the right numbers.
+    What is damaged, or was there and is gone, gives a way that fails, so that the report says why it was not taken.
     """
     if kept is None or model.evaluation is None:
         return None
-    found = recipes.workshop.kept(kept, job.id)
-    if found is None or found.outcome.get("weights_record") is None:
+    found = find(kept)
+    if isinstance(found, Rejected) or (isinstance(found, Miss) and found.nearest is not None):
+        return _failing(found.reason)
+    if isinstance(found, Miss | Off) or found.outcome.get("weights_record") is None:
         return None
     assert isinstance(found.lookup, Hit)  # noqa: S101  it was kept by an earlier run
+    needed = {found.outcome[name] for name in ("engine", "weights_record", "tactics") if found.outcome.get(name)}
+    if not needed <= found.files.keys():
+        return _failing("it lacks a file")
     notes = found.lookup.receipt.metadata
     origin = {
         "origin": str(notes.get("engine", kept.digest)),
@@ -143,4 +149,17 @@ def refit_shortcut(
             "outcome": {**found.outcome, "warnings": []},
         }
 
-    return Shortcut(task="refit", stage="refitting", request=request, told={"refit": origin}, timeout_s=REFIT_TIMEOUT_S)
+    return _refitting(request, {"refit": origin})
+
+
+def _failing(why: str) -> Shortcut:
+    def request(sources: tuple[Artefact, ...]) -> Mapping[str, Any]:  # noqa: ARG001
+        raise BuildError("the engine to start from cannot be used", why=why)
+
+    return _refitting(request, {})
+
+
+def _refitting(
+    request: Callable[[tuple[Artefact, ...]], Mapping[str, Any]], told: Mapping[str, Mapping[str, Any]]
+) -> Shortcut:
+    return Shortcut(task="refit", stage="refitting", request=request, told=told, timeout_s=REFIT_TIMEOUT_S)

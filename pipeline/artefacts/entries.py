@@ -34,6 +34,7 @@ class Entries:
         self._cache = cache
         self._lock = threading.Lock()
         self._lookups: dict[Digest, CacheLookup] = {}
+        self._seen_beside: dict[Digest, Receipt] = {}
 
     def look_up(self, key: Key, subject: str) -> CacheLookup:
         """What the cache holds for ``key``; asked once per run."""
@@ -59,10 +60,18 @@ class Entries:
         """The sound entry of an artefact of which only the key's digest is known."""
         return self._cache.stored(kind, digest)
 
-    def beside(self, key: Key, subject: str) -> Hit | None:
-        """What was kept under ``key`` besides its own (``Recipe.also``)."""
-        hit = self._cache.lookup(key, subject, explain=False)
-        return hit if isinstance(hit, Hit) else None
+    def beside(self, key: Key, subject: str) -> CacheLookup:
+        """What was kept under ``key`` besides its own (``Recipe.also``); asked each time.
+
+        A miss has a ``nearest`` receipt where something is or was there in this run that cannot be used.
+        """
+        found = self._cache.lookup(key, subject, explain=False)
+        with self._lock:
+            if isinstance(found, Hit):
+                self._seen_beside[key.digest] = found.receipt
+            elif isinstance(found, Miss) and found.nearest is None and key.digest in self._seen_beside:
+                found = Miss("it was there when this was planned, and is gone", self._seen_beside[key.digest])
+        return found
 
     def appeared(self, key: Key) -> Hit | None:
         """A sound entry of ``key`` that was stored since it was looked up; the cache is asked anew."""
@@ -118,7 +127,7 @@ class Entries:
         try:
             outcome = json.loads(files.pop(_OUTCOME_FILE).read_bytes())
             faults = faults_of(files, outcome) if faults_of else ()
-        except (KeyError, ValueError, OSError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
             faults = (f"its outcome cannot be read: {error}",)
         if faults:
             self._cache.reject(hit)

@@ -114,13 +114,14 @@ class Maker:
         if shortcut is not None:
             try:
                 outcome, elapsed_s = self._ran(order, shortcut, sources, gpu)
+                outcome = {**outcome, **{name: _added(outcome, name, said) for name, said in shortcut.told.items()}}
+                _checked_files(order.recipe, outcome, order.folder)
             except Cancelled:
                 raise
             except PipelineError as error:
                 told = (f"not made by {shortcut.stage}: {error}",)
             else:
-                more = {name: {**outcome.get(name, {}), **said} for name, said in shortcut.told.items()}
-                return {**outcome, **more}, elapsed_s, ()
+                return outcome, elapsed_s, ()
         return (*self._made_long_way(order, sources, gpu), told)
 
     def _made_long_way(
@@ -201,6 +202,11 @@ def _timeout_s(order: Order, limit_s: float) -> float:
             fix="raise --job-time-limit-s",
         )
     return min(limit_s, budget.left_s)
+
+
+def _added(outcome: Mapping[str, Any], name: str, said: Mapping[str, Any]) -> dict[str, Any]:
+    answered = outcome.get(name)
+    return {**(answered if isinstance(answered, dict) else {}), **said}
 
 
 def _checked_files(recipe: Recipe, outcome: Mapping[str, Any], folder: Path) -> dict[str, Path]:

@@ -17,7 +17,7 @@ from pipeline.artefacts.gpu_time import GpuTime
 from pipeline.artefacts.maker import Maker, Order
 from pipeline.artefacts.recipe import Artefact
 from pipeline.artefacts.shared_maker import SharedMaker
-from pipeline.cache.answers import Hit, Rejected
+from pipeline.cache.answers import Hit, Miss, Off, Rejected
 from pipeline.cache.turns import Turns
 from pipeline.errors import PipelineError
 from pipeline.time_limits import JobBudget
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from pipeline.artefacts.entries import Faults
     from pipeline.artefacts.recipe import Recipe
     from pipeline.cache.answers import CacheLookup
     from pipeline.cache.content import ContentCache
@@ -157,18 +158,24 @@ class Workshop:
     def kept_s(self, key: Key, subject: str) -> float | None:
         """How long it took to make what an earlier run kept under ``key`` besides; ``None`` where there is nothing."""
         hit = self._entries.beside(key, subject)
-        return None if hit is None else hit.receipt.duration_s or 0.0
+        return hit.receipt.duration_s or 0.0 if isinstance(hit, Hit) else None
 
-    def kept(self, key: Key, subject: str) -> Artefact | None:
-        """What an earlier run kept under ``key`` besides, if it is sound; never made."""
-        hit = self._entries.beside(key, subject)
-        return None if hit is None else self.earlier(hit.receipt, subject)
+    def kept(self, key: Key, subject: str, faults: Faults) -> Artefact | Miss | Rejected | Off:
+        """What an earlier run kept under ``key`` besides, if ``faults`` finds nothing in it; never made."""
+        found = self._entries.beside(key, subject)
+        return (
+            self._entries.read(found, self._earlier(found.receipt, subject), faults)
+            if isinstance(found, Hit)
+            else found
+        )
 
     def earlier(self, receipt: Receipt, subject: str) -> Artefact | None:
         """The artefact of a ``receipt`` that a look-up gave, if it is still there; fetched for ``subject``."""
-        folder = self._scratch / "earlier" / receipt.key.digest.hex / subject
-        found = self._entries.read(Hit(receipt), folder, _no_faults)
+        found = self._entries.read(Hit(receipt), self._earlier(receipt, subject), _no_faults)
         return found if isinstance(found, Artefact) else None
+
+    def _earlier(self, receipt: Receipt, subject: str) -> Path:
+        return self._scratch / "earlier" / receipt.key.digest.hex / subject
 
     def _recalled(self, recipe: Recipe) -> Artefact:
         """What the cache has, engines without their files. Raises ``NotCachedError``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,11 @@ from pipeline.engine_recipes import engine_recipe, missing_for
 from pipeline.inspection_recipes import layers_recipe
 from pipeline.outcome import job_outcome
 from pipeline.plan import PlannedJob, State, needs_runner, planned_from_lookup
+from pipeline.refit_recipes import with_outlook
 from pipeline.targets import GPUS, TENSORRT
 
 if TYPE_CHECKING:
+    from pipeline.cache.answers import CacheLookup
     from pipeline.compare.baseline import JobBaseline
     from pipeline.outcome import JobOutcome
     from pipeline.plan import Job
@@ -38,24 +41,30 @@ def settled_or_planned(
     of a workshop that makes nothing.
     """
     missing = ""
-    waiting: PlannedJob | None = None
+    waiting: list[tuple[int, PlannedJob]] = []
     for gpus in _assumed(job.target):
         assumed = replace(recipes, gpus=gpus)
         missing = missing_for(job, assumed)
         if missing:
             continue
         recipe = engine_recipe(job, model, assumed)
-        planned = planned_from_lookup(job, recipes.workshop.look_up(recipe.key, recipe.subject))
+        lookup = recipes.workshop.look_up(recipe.key, recipe.subject)
+        planned = planned_from_lookup(job, lookup)
         if planned.state is not State.CACHED:
-            waiting = waiting or planned
+            waiting.append((_unlike(lookup), with_outlook(planned, model, assumed, recipe)))
             continue
         outcome = job_outcome(_with_driver(job, model, assumed), planned, model, base)
         if not isinstance(outcome.error, NotCachedError):
             return outcome
-        waiting = waiting or PlannedJob(
-            job, State.BUILD, f"its engine is cached, but {outcome.error}", planned.previous_s
-        )
-    return waiting or needs_runner(job, missing)
+        incomplete = PlannedJob(job, State.BUILD, f"its engine is cached, but {outcome.error}", planned.previous_s)
+        waiting.append((0, incomplete))
+    # Of several products that a runner may have, the one that was built for tells what changed.
+    return min(waiting, key=lambda each: each[0])[1] if waiting else needs_runner(job, missing)
+
+
+def _unlike(lookup: CacheLookup) -> int:
+    """In how many ingredients the nearest entry differs; more than any entry can where there is none."""
+    return len(lookup.differences) if isinstance(lookup, Miss) and lookup.nearest else sys.maxsize
 
 
 def _with_driver(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipes:

@@ -10,8 +10,18 @@ import pytest
 
 from pipeline import outcome
 from pipeline.artefacts.recipe import Artefact
+from pipeline.artefacts.workshop import NotCachedError
 from pipeline.cache.answers import Miss
-from pipeline.errors import AccuracyError, BuildError, Cancelled, ModelError, PipelineError, RegressionError
+from pipeline.errors import (
+    AccuracyError,
+    BuildError,
+    CacheError,
+    Cancelled,
+    DeviceError,
+    ModelError,
+    PipelineError,
+    RegressionError,
+)
 from pipeline.keys import key_from_ingredients
 from pipeline.manifest.types import Accuracy, Budgets, Location, Metric, Tolerance
 from pipeline.outcome import JobOutcome, job_outcome, run_exit_code
@@ -115,9 +125,12 @@ def test_what_fails_as_a_build_too_has_failed() -> None:
     assert found.engine is ENGINE
 
 
-def test_a_cancelled_job_builds_nothing_more() -> None:
-    shop = RefittingShop(Cancelled("cancelled"), check_of(0.99))
-    assert isinstance(outcome_of(shop, accuracy=accuracy(0.95)).error, Cancelled)
+@pytest.mark.parametrize(
+    "error", [Cancelled("cancelled"), DeviceError("the GPU is gone"), CacheError("required"), NotCachedError("it")]
+)
+def test_what_is_no_fault_of_the_refit_builds_nothing_more(error: PipelineError) -> None:
+    shop = RefittingShop(error, check_of(0.99))
+    assert outcome_of(shop, accuracy=accuracy(0.95)).error is error
     assert shop.reasons == []
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +11,13 @@ import pytest
 
 from pipeline.build.refit_outcome import NO_REASON, NotRefittableError
 from pipeline.cache.answers import Hit
+from pipeline.cache.content import ContentCache
+from pipeline.cache.local import LocalStore
 from pipeline.engine_recipes import engine_recipe
 from pipeline.manifest.types import BuildSettings
-from pipeline.plan import State
+from pipeline.plan import State, planned_from_lookup
 from pipeline.precision import Precision
+from pipeline.refit_recipes import with_outlook
 from tests.support.refit_site import Children, Site, text_of
 from tests.support.specs import H200, SM_89, job
 
@@ -227,3 +232,64 @@ def test_always_never_takes_what_auto_built_without_refit(tmp_path: Path) -> Non
     Site(tmp_path).run("first", children)
     with pytest.raises(NotRefittableError):
         Site(tmp_path, BuildSettings(refit="always"), runs=1).run("first", children)
+
+
+def origin_blobs(folder: Path, text: str) -> list[Path]:
+    """The cached files that hold ``text``."""
+    return [path for path in (folder / "cache").rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
+
+
+def test_a_damaged_engine_to_start_from_is_told_and_replaced_by_the_build(tmp_path: Path) -> None:
+    site, children = Site(tmp_path), Children()
+    site.run("first", children)
+    for blob in origin_blobs(tmp_path, "engine of first"):
+        blob.chmod(0o644)
+        blob.write_bytes(blob.read_bytes().replace(b"engine of first", b"engine of fault"))
+    _, built = site.run("second", children)
+    assert text_of(built) == "engine of second"
+    (told,) = built.warnings
+    assert told.startswith("not made by refitting: the engine to start from cannot be used: the bytes of blob")
+    _, third = site.run("third", children)
+    assert text_of(third) == "engine of second with third"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason"),
+    [
+        ({"engine": "engine.plan", "weights_record": "weights.json"}, "not its fields"),
+        ([], "its outcome cannot be read"),
+        ("whole", "built by tensorrt 8.5.0"),
+    ],
+)
+def test_a_foreign_engine_to_start_from_is_never_loaded(tmp_path: Path, outcome: Any, reason: str) -> None:
+    site, children = Site(tmp_path), Children(version="8.5.0")
+    _, model, recipes = site.surveyed("first", children)
+    recipe = engine_recipe(replace(job(Precision.FP16, H200), model=model.spec), model, recipes)
+    (kept,) = recipe.also({"weights_record": "weights.json"})
+    children.version, folder = "8.5.0", tmp_path / "foreign"
+    folder.mkdir()
+    whole = children("build", {"model": str(tmp_path / "model.onnx"), "refit": True}, folder)
+    (folder / "outcome.json").write_text(json.dumps(whole if outcome == "whole" else outcome))
+    files = {path.name: path for path in folder.iterdir()}
+    ContentCache(LocalStore(tmp_path / "cache")).commit(kept, "digits/h200/fp16", files, {"duration_s": 1.0})
+    _, built = site.run("second", children)
+    assert text_of(built) == "engine of second"
+    assert "refit" not in children.asked
+    assert reason in built.warnings[0]
+
+
+def test_an_engine_that_went_after_the_plan_promised_a_refit_is_told(tmp_path: Path) -> None:
+    site, children = Site(tmp_path), Children()
+    site.run("first", children)
+    workshop, model, recipes = site.surveyed("second", children)
+    wanted = replace(job(Precision.FP16, H200), model=model.spec)
+    recipe = engine_recipe(wanted, model, recipes)
+    planned = with_outlook(
+        planned_from_lookup(wanted, workshop.look_up(recipe.key, recipe.subject)), model, recipes, recipe
+    )
+    assert "to be refitted" in planned.reason
+    shutil.rmtree(tmp_path / "cache")
+    built = workshop.obtain(recipe)
+    assert text_of(built) == "engine of second"
+    (told,) = built.warnings
+    assert told.endswith("the engine to start from cannot be used: it was there when this was planned, and is gone")

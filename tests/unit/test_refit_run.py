@@ -94,3 +94,26 @@ def test_a_refitted_engine_that_misses_its_tolerance_is_built_in_the_same_run(ma
     report = machine.run(more=ACCURACY)
     assert (machine.tasks["refit"], machine.tasks["build"]) == (1, 2)
     assert any("the engine was refitted, and did not pass" in text for text in job_of(report)["warnings"])
+
+
+def test_the_plan_of_a_fan_out_says_what_its_runner_will_save(
+    machine: FakeMachine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (machine.folder / "model.onnx").write_bytes(machine.model)
+    capsys.readouterr()
+    machine.has_gpu = False
+    assert main(["plan", "--matrix", "github"], {}) == 0
+    assert "digits/h200/fp16: to be refitted instead of built in about 0." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("fetch", ["engines", "none"])
+def test_a_cached_engine_of_a_refit_that_is_now_judged_unfit_is_built_and_not_refitted_again(
+    machine: FakeMachine, fetch: str
+) -> None:
+    machine.cosine = 0.5
+    machine.run(more=ACCURACY.replace("0.95", "0.4"))
+    assert (machine.tasks["refit"], machine.tasks["build"]) == (1, 1)
+    machine.cosine = 0.99
+    report = machine.run(more=ACCURACY, TRT_ENGINE_FETCH=fetch)
+    assert (machine.tasks["refit"], machine.tasks["build"]) == (1, 2)
+    assert job_of(report)["status"] == "built"

@@ -99,5 +99,5 @@ def test_an_artefact_is_kept_under_other_keys_besides(tmp_path: Path) -> None:
     besides = plan_recipe(weights="any").key
     entries(tmp_path).commit(replace(RECIPE, also=lambda _: (besides,)), made(tmp_path), tmp_path)
     found = entries(tmp_path).beside(besides, RECIPE.subject)
-    assert found is not None
+    assert isinstance(found, Hit)
     assert found.receipt.metadata["engine"] == str(RECIPE.key.digest)

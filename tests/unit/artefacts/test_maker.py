@@ -199,3 +199,18 @@ def test_an_error_that_no_second_try_helps_is_raised_at_once(tmp_path: Path) -> 
     with pytest.raises(BuildError, match="try 1 failed"):
         made_by(child, tmp_path)
     assert len(child.tries) == 1
+
+
+@pytest.mark.parametrize("answer", [{"file": "../plan"}, {"file": "plan", "refit": "nonsense"}, {}])
+def test_a_shortcut_that_answers_nonsense_is_left_for_the_long_way(tmp_path: Path, answer: dict[str, Any]) -> None:
+    def task(name: str, request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        return answer if name == "refit" else PlanTask()(name, request, folder)
+
+    def faults(files: Mapping[str, Path], outcome: Mapping[str, Any]) -> tuple[str, ...]:
+        return () if files["plan"].exists() and "refit" not in outcome else ("it is none",)
+
+    recipe = replace(plan_recipe(), shortcut=shortcut, faults=faults)
+    made = maker(task, tmp_path).make(order(recipe, tmp_path), lambda: True)
+    assert made is not None
+    assert made.files["plan"].read_text() == "engine"
+    assert made.warnings[0].startswith("not made by refitting: ")

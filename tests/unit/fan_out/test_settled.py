@@ -71,6 +71,7 @@ def recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipes:
 
     for module in (settled, outcome):
         monkeypatch.setattr(module, "layers_recipe", layers)
+    monkeypatch.setattr(settled, "with_outlook", lambda planned, *_: planned)
     monkeypatch.setattr(outcome, "layers_of", lambda _: None)
     monkeypatch.setattr(outcome, "rebuild_recipe", lambda *_: None)
     monkeypatch.setattr(outcome, "engine_check_recipe", lambda *_: None)
@@ -174,3 +175,17 @@ def test_what_belongs_to_a_driver_is_looked_up_for_the_driver_of_the_runner(
     build(recipes, job(target=H200), replace(device("NVIDIA H200"), driver="580.1"))
     assert isinstance(ask(recipes, job(target=H200)), JobOutcome)
     assert asked == ["580.1"]
+
+
+def test_what_changed_is_told_of_the_product_that_was_built_for(recipes: Recipes) -> None:
+    build(recipes, job(target=H200), device("NVIDIA H200 NVL"))
+
+    def engine(wanted: Job, _model: Any, given: Recipes) -> Recipe:
+        key = key_from_ingredients("engine", {"job": wanted.id, "gpu": given.gpus[0].name, "model": "retrained"})
+        return Recipe(key=key, subject=wanted.id, task="build", stage="building", request=lambda _: {})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settled, "engine_recipe", engine)
+        found = ask(recipes, job(target=H200))
+    assert isinstance(found, PlannedJob)
+    assert "gpu" not in found.reason
