@@ -217,9 +217,12 @@ def refit_hindrance(target: Target, build: BuildSettings, precision: Precision, 
         return "kernels for sparse weights would be given weights that need not be sparse"
     if build.dla_core is not None or build.version_compatible or build.plugins:
         return "refitting with DLA cores, version compatibility or plugins was not tried"
-    if version.startswith("11.3."):
-        return "TensorRT 11.3 computes wrong numbers with refittable engines"
-    return ""
+    return "TensorRT 11.3 computes wrong numbers with refittable engines" if wrong_with_refit(version) else ""
+
+
+def wrong_with_refit(version: str) -> bool:
+    """Whether refittable engines of TensorRT ``version`` are documented to compute wrong numbers."""
+    return version.startswith("11.3.")
 
 
 def effective_verbosity(target: Target, build: BuildSettings) -> str:

@@ -27,6 +27,7 @@ from pipeline.build.table_calibrator import table_calibrator
 from pipeline.build.tensorrt_settings import ask_for_precision, configure
 from pipeline.build.timing_cache import kept_tactics, load_timing_cache
 from pipeline.errors import BuildError
+from pipeline.runtimes import wrong_with_refit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from pipeline.build.request import BuildRequest
 
 _PRODUCT = "TensorRT"
+_WRONG_WITH_REFIT = (
+    "built with REFIT, as `refit: always` or `strip_weights` asks; TensorRT 11.3 is documented to drop the bias of "
+    "matrix products then, so look at the accuracy"
+)
 
 
 def check_operators(model: Path) -> tuple[RefusedOperator, ...]:
@@ -77,6 +82,7 @@ def build_engine(request: BuildRequest, folder: Path) -> BuildOutcome:
     header = checked_header(_PRODUCT, memoryview(plan), request, trt.__version__)
     (folder / ENGINE_FILE).write_bytes(memoryview(plan))
     tactics = kept_tactics(cache, folder)
+    doubts = [_WRONG_WITH_REFIT] if request.refit and wrong_with_refit(trt.__version__) else []
     return BuildOutcome(
         engine=ENGINE_FILE,
         size_bytes=plan.nbytes,
@@ -85,7 +91,7 @@ def build_engine(request: BuildRequest, folder: Path) -> BuildOutcome:
         inputs=tuple(tensor_from_network(network.get_input(index)) for index in range(network.num_inputs)),
         outputs=tuple(tensor_from_network(network.get_output(index)) for index in range(network.num_outputs)),
         header=header,
-        warnings=native.log.warnings,
+        warnings=(*native.log.warnings, *doubts),
         tactics=tactics if request.keep_tactics else None,
         weights_record=write_weights(request.model, folder) if request.refit else None,
     )

@@ -8,12 +8,13 @@ import pytest
 
 from pipeline.build import tensorrt
 from pipeline.build.diagnosis import diagnosis_from_errors
+from pipeline.build.plan_header import PlanHeader
 from pipeline.build.refit_outcome import NotRefittableError
 from pipeline.build.refit_refusal import failed_build
 from pipeline.build.request import BuildRequest
 from pipeline.errors import BuildError
 from pipeline.precision import Precision
-from tests.support.recorded_tensorrt import Builder, Native, network, tensor
+from tests.support.recorded_tensorrt import TRT, Builder, Native, network, tensor
 
 NO_KERNEL = (
     "10: [optimizer.cpp::computeCosts::3873] Error Code 10: Internal Error (Could not find any implementation for node "
@@ -100,3 +101,35 @@ def test_a_build_that_returns_nothing_raises_it(
     with pytest.raises(BuildError) as caught:
         tensorrt.build_engine(request, tmp_path)
     assert type(caught.value) is kind
+
+
+class _Whole(Builder):
+    def build_serialized_network(self, network: Any, config: Any) -> Any:
+        return memoryview(b"plan")
+
+
+@pytest.mark.parametrize(
+    ("version", "refit", "warned"),
+    [("11.3.0.99", True, True), ("11.3.0.99", False, False), ("11.4.0.106", True, False)],
+)
+def test_a_refittable_engine_of_a_version_that_gets_them_wrong_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str, refit: bool, warned: bool
+) -> None:
+    parsed = SimpleNamespace(**vars(network([], [])), num_outputs=0)
+    trt = SimpleNamespace(**(vars(TRT) | {"__version__": version}))
+    monkeypatch.setattr(tensorrt, "NativeTensorRT", lambda: Native(_Whole(""), parsed, trt))
+    header = PlanHeader(magic="ftrt", version=version, size_bytes=None, capability_mask=None)
+    for name, given in (("checked_header", header), ("write_weights", "weights.json"), ("kept_tactics", None)):
+        monkeypatch.setattr(tensorrt, name, lambda *_arguments, given=given: given)
+    for name in ("configure", "ask_for_precision", "add_profiles", "load_timing_cache"):
+        monkeypatch.setattr(tensorrt, name, lambda *_arguments, **_named: None)
+    request = BuildRequest(
+        runtime="tensorrt",
+        model=Path("model.onnx"),
+        compute_capability=(9, 0),
+        precision=Precision.FP16,
+        typing="weak",
+        refit=refit,
+    )
+    told = tensorrt.build_engine(request, tmp_path).warnings
+    assert any("drop the bias of matrix products" in text for text in told) == warned
