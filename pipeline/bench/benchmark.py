@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.bench.device import device_name, free_bytes
+from pipeline.bench.device import context_bytes, device_name, free_bytes
 from pipeline.bench.gpu_watch import GpuWatch
 from pipeline.bench.inputs import inputs_from_request
 from pipeline.bench.lane import Lane
@@ -43,8 +43,8 @@ def benchmark_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:  
     _spin_while_waiting()
     device, free_before = device_name(), free_bytes()
     engine = Engine(Path(request["engine"]), plugins=request["plugins"])
-    context_bytes = int(engine.engine.device_memory_size)
-    engine_bytes = max(free_before - free_bytes() - context_bytes, 0)
+    of_context = context_bytes(engine.engine)
+    of_engine = max(free_before - free_bytes() - of_context, 0)
     inputs = {name: inputs[name] for name in engine.input_names}
     lane = Lane(engine, inputs)
     launch, cuda_graph, warnings = _launcher(lane, cuda_graph=request["cuda_graph"])
@@ -84,8 +84,8 @@ def benchmark_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:  
             streams=streams,
             items_per_inference=items.get("per_inference"),
             items_unit=items.get("unit", ""),
-            engine_memory_bytes=engine_bytes,
-            context_memory_bytes=context_bytes,
+            engine_memory_bytes=of_engine,
+            context_memory_bytes=of_context,
             peak_memory_bytes=max(free_before - free_bytes(), 0),
             warmup_s=warmup_s,
             stable=stable,

@@ -108,16 +108,20 @@ def add_profiles(
 
 def parse_error(product: str, parser: Any, log: BuilderLog) -> BuildError:
     """Everything that a parser said of the prepared model."""
-    lines = []
-    for index in range(parser.num_errors):
-        error = parser.get_error(index)
-        place = f"{error.node_operator()} at {error.node_name()}: " if error.node_operator() else ""
-        lines.append(place + reason_from_parser(error.desc()))
+    errors = map(parser.get_error, range(parser.num_errors))
+    lines = [_place(error) + reason_from_parser(error.desc()) for error in errors]
     return BuildError(
         f"{product} refuses the prepared model",
         why="; ".join(dict.fromkeys(lines)) or log.diagnosis().why,
         fix="keep the nodes out of the model, or use another precision",
     )
+
+
+def _place(error: Any) -> str:
+    """The node that a parser's error is about, before a colon: by its number in 8.6, which knows no names."""
+    if not hasattr(error, "node_operator"):
+        return f"node {error.node()}: " if error.node() >= 0 else ""
+    return f"{error.node_operator()} at {error.node_name()}: " if error.node_operator() else ""
 
 
 def tensor_from_network(tensor: Any) -> EngineTensor:

@@ -5,6 +5,7 @@ The surfaces were recorded from the real modules by ``scripts/record-tensorrt``.
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -62,6 +63,28 @@ USED = {
 }  # fmt: skip
 """Attributes of objects that the source uses whatever the version."""
 
+ASKED_FIRST = {
+    "create_serialization_config": ("10.0", "10.16", "11.4"),
+    "serialize_with_config": ("10.0", "10.16", "11.4"),
+    "refit_from_file": ("10.0", "10.16", "11.4"),
+    "int8_calibrator": ("8.6", "10.0", "10.16"),
+    "set_calibration_profile": ("8.6", "10.0", "10.16"),
+    "set_quantization_flag": ("8.6", "10.0", "10.16"),
+    "get_quantization_flag": ("8.6", "10.0", "10.16"),
+    "set_output_type": ("8.6", "10.0", "10.16"),
+    "supports_model": ("8.6", "10.0", "10.16"),
+    "supports_model_v2": ("10.16", "11.4"),
+    "node_name": ("10.0", "10.16", "11.4"),
+    "node_operator": ("10.0", "10.16", "11.4"),
+    "local_function_stack": ("10.0", "10.16", "11.4"),
+    "progress_monitor": ("10.0", "10.16", "11.4"),
+    "device_memory_size": ("8.6", "10.0", "10.16"),
+}
+"""Attributes in the source that some versions have on no class -> those that have them. The source asks whether they
+are there before it uses them, or knows the version."""
+OURS = frozenset({"build_engine", "precision", "update"})
+"""Names of our own, or of Python's, that some class of TensorRT happens to have too."""
+
 
 def written() -> set[tuple[str, str]]:
     """Every ``trt.KIND.MEMBER`` in the source."""
@@ -92,6 +115,19 @@ def test_what_the_source_writes_out_is_there(version: str) -> None:
 def test_what_is_used_of_every_object_is_there(version: str) -> None:
     missing = [f"{kind}.{name}" for kind, names in USED.items() for name in names if not has(version, kind, name)]
     assert missing == []
+
+
+def attributes() -> set[str]:
+    """Every attribute that the source reads, sets or calls, whatever the object."""
+    texts = [path.read_text() for folder in FOLDERS for path in (ROOT / "pipeline" / folder).glob("*.py")]
+    return {node.attr for text in texts for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute)}
+
+
+def test_no_attribute_is_used_that_some_version_lacks_unless_it_is_asked_for_first() -> None:
+    members = {version: set().union(*SURFACES[version]["classes"].values()) for version in ALL}
+    used = attributes() & set().union(*members.values()) - OURS
+    having = {name: tuple(version for version in ALL if name in members[version]) for name in used}
+    assert {name: versions for name, versions in having.items() if versions != ALL} == ASKED_FIRST
 
 
 @pytest.mark.parametrize(("name", "versions"), PARTLY.items(), ids=".".join)
