@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.targets import GPUS
+from pipeline.visible_gpus import VARIABLE, visible_gpus
 
 if TYPE_CHECKING:
     from pipeline.targets import Target
@@ -38,10 +39,15 @@ class GpuDevice:
 
 
 def installed_gpus() -> tuple[GpuDevice, ...]:
-    """Every GPU that NVML shows to this process, MIG slices in place of the GPU that they divide.
+    """Every GPU that this process may use, MIG slices in place of the GPU that they divide.
 
-    A GPU that NVML cannot describe, such as one that fell off its bus, is left out.
+    These are the ones that NVML shows and ``CUDA_VISIBLE_DEVICES`` does not take away. A GPU that NVML cannot describe,
+    such as one that fell off its bus, is left out.
     """
+    return visible_gpus(_every_gpu(), os.environ.get(VARIABLE))
+
+
+def _every_gpu() -> tuple[GpuDevice, ...]:
     try:
         import pynvml
     except ImportError:
@@ -62,13 +68,16 @@ def installed_gpus() -> tuple[GpuDevice, ...]:
 def gpus_for_target(target: Target, devices: tuple[GpuDevice, ...]) -> tuple[GpuDevice, ...]:
     """Those of ``devices`` that an engine for ``target`` is to be built on.
 
-    A catalogue target wants its product, because TensorRT times tactics on the very GPU; a free target any GPU of its
-    compute capability. A MIG slice is of its GPU's product.
+    A catalogue target wants one of its products, because TensorRT times tactics on the very GPU; a free target any GPU
+    of its compute capability. A MIG slice is of its GPU's product. All are of one product, and slices of one size, that
+    of the first that fits: an engine's key names the product, and tells nothing of which of several it was built on.
     """
     if target.gpu is None:
-        return tuple(each for each in devices if each.compute_capability == target.compute_capability)
-    products = {product.lower() for product in GPUS[target.gpu].products}
-    return tuple(each for each in devices if each.product.lower() in products)
+        fitting = [each for each in devices if each.compute_capability == target.compute_capability]
+    else:
+        products = {product.lower() for product in GPUS[target.gpu].products}
+        fitting = [each for each in devices if each.product.lower() in products]
+    return tuple(each for each in fitting if each.name == fitting[0].name)
 
 
 def _devices(nvml: Any, index: int) -> tuple[GpuDevice, ...]:

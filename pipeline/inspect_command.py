@@ -20,7 +20,7 @@ from pipeline.scratch import scratch_folder
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from pipeline.inspection.layers import EngineLayers
@@ -107,13 +107,12 @@ def _layers_from_file(path: Path) -> EngineLayers:
 
 def _layers_from_engine(path: Path, cancel: threading.Event, *, profile: bool, plugins: Sequence[Path]) -> EngineLayers:
     from pipeline.child.supervisor import run_task
-    from pipeline.devices import installed_gpus
 
     for plugin in plugins:
         if not plugin.is_file():
             raise SettingsError(f"there is no plugin library {plugin}", fix="correct --plugin")
-    gpus = installed_gpus()
     with contextlib.ExitStack() as stack:
+        gpu = stack.enter_context(_free_gpu(path, cancel))
         scratch = stack.enter_context(scratch_folder())
         folder = scratch / "inspect"
         folder.mkdir()
@@ -128,8 +127,27 @@ def _layers_from_engine(path: Path, cancel: threading.Event, *, profile: bool, p
             timeout_s=_TIMEOUT_S,
             cancel=cancel,
             log=scratch / "inspect.log",
-            gpu=gpus[0].uuid if gpus else None,
+            gpu=gpu,
         )
         for warning in outcome["warnings"]:
             print(one_line(f"warning: {warning}"), file=sys.stderr)
         return _layers_from_file(folder / outcome["layers"])
+
+
+@contextlib.contextmanager
+def _free_gpu(engine: Path, cancel: threading.Event) -> Iterator[str | None]:
+    """The UUID of a GPU that nothing else uses meanwhile: a build beside it would choose other tactics.
+
+    Of several products the first is taken, since an engine does not tell its own. ``None`` where there is no GPU.
+    """
+    from pipeline.devices import installed_gpus
+    from pipeline.gpu_lock import GpuPool
+
+    gpus = installed_gpus()
+    if not gpus:
+        yield None
+        return
+    alike = [gpu for gpu in gpus if gpu.name == gpus[0].name]
+    job = f"inspecting {engine.name}"
+    with GpuPool().taken(alike, cancel, job=job, waits_for=lambda held: print(one_line(held), file=sys.stderr)) as gpu:
+        yield gpu.uuid

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.doctor.finding import Finding
+from pipeline.visible_gpus import VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ class Surroundings:
     """What can be seen of the container and of the machine's driver. ``driver`` is the loaded module's version.
 
     ``gpu_nodes`` counts the GPUs' device files; ``libraries`` are the driver's that are there; ``asked`` is
-    ``NVIDIA_VISIBLE_DEVICES``; ``shm_bytes`` the size of ``/dev/shm``.
+    ``NVIDIA_VISIBLE_DEVICES``, ``left`` is ``CUDA_VISIBLE_DEVICES``; ``shm_bytes`` the size of ``/dev/shm``.
     """
 
     container: bool
@@ -36,6 +37,7 @@ class Surroundings:
     gpu_nodes: int
     libraries: frozenset[str]
     asked: str | None
+    left: str | None
     shm_bytes: int | None
     docker_socket: bool
 
@@ -58,6 +60,7 @@ def surroundings(root: Path = Path("/")) -> Surroundings:
         gpu_nodes=sum(bool(re.fullmatch(r"nvidia\d+", path.name)) for path in (root / "dev").glob("nvidia*")),
         libraries=frozenset(libraries),
         asked=os.environ.get("NVIDIA_VISIBLE_DEVICES"),
+        left=os.environ.get(VARIABLE),
         shm_bytes=shm_bytes,
         docker_socket=(root / "var/run/docker.sock").exists(),
     )
@@ -90,6 +93,9 @@ def _gpu_findings(seen: Surroundings, gpus: int) -> Iterator[Finding]:
         yield Finding(
             "problem", "gpu", f"{where} lacks the driver's libraries libcuda.so.1 and libnvidia-ml.so.1: {fix}"
         )
+    elif seen.left is not None:
+        text = f"{VARIABLE} is {seen.left!r}, which leaves none of the GPUs here to this run: correct it, or unset it"
+        yield Finding("problem", "gpu", text)
     else:
         yield Finding(
             "problem",

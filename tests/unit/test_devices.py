@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import ModuleType
 
 import pytest
@@ -27,6 +28,19 @@ def test_a_free_target_wants_its_compute_capability() -> None:
 def test_F30_a_mig_slice_is_of_its_gpus_product() -> None:
     slice_ = gpu("NVIDIA H200 MIG 1g.18gb")
     assert gpus_for_target(Target("h200", "tensorrt", (9, 0), "h200"), (slice_,)) == (slice_,)
+
+
+def test_gpus_for_a_target_are_of_one_product_the_first_that_fits() -> None:
+    a10, rtx = gpu("NVIDIA A10", (8, 6)), gpu("NVIDIA GeForce RTX 3090", (8, 6))
+    other = replace(a10, uuid="another")
+    assert gpus_for_target(Target("sm_86", "tensorrt", (8, 6)), (a10, rtx, other)) == (a10, other)
+    small, large = gpu("NVIDIA A100-SXM4-40GB", (8, 0)), gpu("NVIDIA A100-SXM4-80GB", (8, 0))
+    assert gpus_for_target(Target("a100", "tensorrt", (8, 0), "a100"), (large, small)) == (large,)
+
+
+def test_mig_slices_of_two_sizes_are_two_products() -> None:
+    one, two = gpu("NVIDIA H200 MIG 1g.18gb"), gpu("NVIDIA H200 MIG 2g.35gb")
+    assert gpus_for_target(Target("h200", "tensorrt", (9, 0), "h200"), (one, two)) == (one,)
 
 
 def test_every_product_of_the_catalogue_belongs_to_a_target() -> None:
@@ -72,6 +86,7 @@ class Nvml(ModuleType):
 
 
 def test_nvml_names_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setitem(sys.modules, "pynvml", Nvml(driver=True))
     assert installed_gpus() == (
         GpuDevice(
@@ -89,4 +104,10 @@ def test_nvml_names_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("module", [None, Nvml(driver=False)], ids=["no package", "no driver"])
 def test_F30_a_machine_without_a_driver_has_no_gpu(monkeypatch: pytest.MonkeyPatch, module: ModuleType | None) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", module)
+    assert installed_gpus() == ()
+
+
+def test_a_gpu_that_the_run_was_not_given_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml(driver=True))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert installed_gpus() == ()

@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipeline import devices, gpu_lock
+from pipeline.child import supervisor
+from pipeline.devices import GpuDevice
 from pipeline.errors import SettingsError
+from pipeline.gpu_lock import GpuPool
 from pipeline.inspect_command import run_inspect
 from pipeline.inspection.layers import EngineLayers, layers_to_json
 from tests.support.layers import engine_of, layer
@@ -71,3 +75,32 @@ def test_a_plugin_library_that_is_not_there_is_refused(tmp_path: Path) -> None:
         run_inspect(
             [tmp_path / "e.engine"], threading.Event(), profile=False, plugins=[tmp_path / "libroi.so"], as_json=False
         )
+
+
+def test_an_engine_is_looked_at_on_a_gpu_that_nothing_else_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build that goes on beside it would time its tactics wrongly."""
+    h200: dict[str, Any] = {
+        "name": "NVIDIA H200",
+        "compute_capability": (9, 0),
+        "memory_bytes": 1,
+        "driver": "580",
+        "cuda": "13.0",
+    }
+    first, second = (GpuDevice(uuid=f"GPU-{number}", **h200) for number in (1, 2))
+    seen: dict[str, Any] = {}
+
+    def child(task: str, request: dict[str, Any], folder: Path, **options: Any) -> dict[str, Any]:
+        seen.update(gpu=options["gpu"], holder=GpuPool().holder(second))
+        written(folder / "layers.json", engine_of(layer("conv")))
+        return {"layers": "layers.json", "warnings": []}
+
+    monkeypatch.setattr(devices, "installed_gpus", lambda: (first, second))
+    monkeypatch.setattr(gpu_lock, "LOCK_FOLDER", tmp_path)
+    monkeypatch.setattr(supervisor, "run_task", child)
+    (tmp_path / "e.engine").write_bytes(b"plan")
+    with GpuPool().taken([first], threading.Event(), job="a build"):
+        assert inspect(tmp_path / "e.engine") == 0
+    assert seen["gpu"] == "GPU-2"
+    assert seen["holder"].endswith("inspecting e.engine")

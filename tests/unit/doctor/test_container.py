@@ -17,6 +17,7 @@ SOUND = Surroundings(
     gpu_nodes=2,
     libraries=BOTH,
     asked="all",
+    left=None,
     shm_bytes=1 << 30,
     docker_socket=False,
 )
@@ -39,6 +40,7 @@ def test_a_container_whose_gpus_answer_has_nothing_to_tell() -> None:
         (replace(SOUND, gpu_nodes=0, asked="void"), "problem", "NVIDIA_VISIBLE_DEVICES is 'void'"),
         (replace(SOUND, libraries=frozenset({"libcuda.so.1"})), "problem", "compute,utility"),
         (SOUND, "problem", "where MIG is on, make slices"),
+        (replace(SOUND, left="7"), "problem", "CUDA_VISIBLE_DEVICES is '7'"),
         (replace(SOUND, container=False, gpu_nodes=0), "problem", "nvidia-modprobe"),
     ],
 )
