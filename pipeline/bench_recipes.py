@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts.recipe import Recipe
 from pipeline.bench.measurement import PYTORCH, measurement_from_json
-from pipeline.devices import gpus_for_target
+from pipeline.engine_recipes import gpus_to_run_on
 from pipeline.errors import ManifestError
 from pipeline.manifest.node import fault_at
 from pipeline.measurement_keys import benchmark_key, original_key
 from pipeline.prepare.facts import facts_to_json
 from pipeline.publish.record import RecordError
 from pipeline.stripped import runnable_file, sources_with_weights
-from pipeline.targets import TENSORRT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -179,7 +178,7 @@ def _fits(asked: Mapping[str, tuple[int, ...]], profile: Mapping[str, Any]) -> b
 
 def benchmark_gpus(job: Job, recipes: Recipes) -> tuple[GpuDevice, ...]:
     """The GPUs here that a job's engine can be timed on."""
-    return gpus_for_target(job.target, recipes.gpus) if job.target.runtime == TENSORRT else ()
+    return gpus_to_run_on(job, recipes)
 
 
 def _faults(_files: Mapping[str, Path], outcome: Mapping[str, Any]) -> tuple[str, ...]:

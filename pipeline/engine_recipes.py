@@ -27,7 +27,7 @@ from pipeline.recipes import (
 )
 from pipeline.refit_recipes import build_without_refit, foreseen_refusal, kept_for_refits, refit_shortcut
 from pipeline.retraining import structure_notes
-from pipeline.runtimes import effective_refit, effective_typing, effective_verbosity
+from pipeline.runtimes import effective_refit, effective_typing, effective_verbosity, run_hindrance
 from pipeline.stripped import runnable_file, sources_with_weights, weights_note
 from pipeline.targets import TENSORRT
 
@@ -206,11 +206,11 @@ def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
 
 
 def engine_check_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipes: Recipes) -> Recipe | None:
-    """The comparison of a job's engine with the original model, or of its typed model where no GPU is needed for it.
+    """The comparison of a job's engine with the original model, or of its typed model where the engine is not run.
 
     ``None`` for a model without evaluation data.
     """
-    accuracy, gpus = model.spec.accuracy, gpus_of(job, recipes)
+    accuracy, gpus = model.spec.accuracy, gpus_to_run_on(job, recipes)
     if accuracy is None or model.evaluation is None:
         return None
     if not gpus:
@@ -245,6 +245,11 @@ def engine_check_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipe
 def gpus_of(job: Job, recipes: Recipes) -> tuple[GpuDevice, ...]:
     """The GPUs of this machine that a job's engine is for; none are needed for TensorRT-RTX."""
     return gpus_for_target(job.target, recipes.gpus) if job.target.runtime == TENSORRT else ()
+
+
+def gpus_to_run_on(job: Job, recipes: Recipes) -> tuple[GpuDevice, ...]:
+    """The GPUs of this machine that a job's engine may be loaded on; none for one that this step never loads."""
+    return () if run_hindrance(job.target, job.model.build) else gpus_of(job, recipes)
 
 
 def _typed_precision(precision: Precision, typing: str, int8: str) -> Precision:

@@ -6,20 +6,17 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts.recipe import Recipe
-from pipeline.devices import gpus_for_target
-from pipeline.engine_recipes import engine_request
+from pipeline.engine_recipes import engine_request, gpus_to_run_on
 from pipeline.inspection.layers import layers_from_json
 from pipeline.measurement_keys import layers_key, rebuild_key
 from pipeline.recipes import memory_bytes
 from pipeline.stripped import runnable_file, sources_with_weights
-from pipeline.targets import TENSORRT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from pipeline.artefacts.recipe import Artefact
-    from pipeline.devices import GpuDevice
     from pipeline.inspection.layers import EngineLayers
     from pipeline.plan import Job
     from pipeline.recipes import Recipes
@@ -29,8 +26,8 @@ _INSPECT_TIMEOUT_S = 600.0
 
 
 def layers_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipes: Recipes) -> Recipe | None:
-    """The layers of a job's engine with their times; ``None`` where no GPU of the target is here."""
-    gpus = _gpus(job, recipes)
+    """The layers of a job's engine with their times; ``None`` where it cannot be loaded here."""
+    gpus = gpus_to_run_on(job, recipes)
     if not gpus:
         return None
     file: str = engine.outcome["engine"]
@@ -57,7 +54,7 @@ def rebuild_recipe(
     job: Job, model: SurveyedModel, engine: Artefact, layers: Artefact, recipes: Recipes
 ) -> Recipe | None:
     """A second build of a job's engine from the tactics that were kept with it; ``None`` where none is asked for."""
-    gpus, build = _gpus(job, recipes), model.spec.build
+    gpus, build = gpus_to_run_on(job, recipes), model.spec.build
     if not gpus or build.deterministic != "verify":
         return None
     file, tactics = (str(engine.outcome[name]) for name in ("engine", "tactics"))
@@ -92,10 +89,6 @@ def layers_file(layers: Artefact) -> Path:
 def layers_of(layers: Artefact) -> EngineLayers:
     """The layers of an artefact, which were checked when it was fetched or made."""
     return layers_from_json(json.loads(layers_file(layers).read_text(encoding="utf-8")))
-
-
-def _gpus(job: Job, recipes: Recipes) -> tuple[GpuDevice, ...]:
-    return gpus_for_target(job.target, recipes.gpus) if job.target.runtime == TENSORRT else ()
 
 
 def _faults(files: Mapping[str, Path], outcome: Mapping[str, Any]) -> tuple[str, ...]:

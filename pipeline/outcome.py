@@ -16,6 +16,8 @@ from pipeline.inspection_recipes import layers_of, layers_recipe, rebuild_recipe
 from pipeline.judgement import objection_to
 from pipeline.plan import State
 from pipeline.recalibration import recalibration_of
+from pipeline.runtimes import run_hindrance
+from pipeline.targets import TENSORRT
 from pipeline.verify.comparison import comparison_from_json
 from pipeline.verify.judge import judge
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from pipeline.compare.layer_changes import LayerChange
     from pipeline.inspection.layers import EngineLayers
     from pipeline.manifest.types import ModelSpec
-    from pipeline.plan import PlannedJob
+    from pipeline.plan import Job, PlannedJob
     from pipeline.recalibration import Recalibration
     from pipeline.recipes import Recipes
     from pipeline.survey import SurveyedModel
@@ -172,7 +174,7 @@ def _with_layers(outcome: JobOutcome, recipes: Recipes, model: SurveyedModel) ->
     job, engine = outcome.planned.job, _engine(outcome)
     recipe = layers_recipe(job, model, engine, recipes)
     if recipe is None:
-        return outcome
+        return _warned(outcome, *_why_not_run(job))
     inspected = recipes.workshop.obtain(recipe)
     told = (*inspected.warnings, *map(str, inspected.outcome.get("warnings", ())))
     outcome = replace(_warned(outcome, *told), layers=layers_of(inspected))
@@ -213,6 +215,14 @@ def _with_timing(outcome: JobOutcome, recipes: Recipes, model: SurveyedModel) ->
         told = (text for each in measured for text in each.warnings)
         outcome = replace(_warned(outcome, *told), originals=(*outcome.originals, *measured))
     return outcome
+
+
+def _why_not_run(job: Job) -> tuple[str, ...]:
+    """What to tell of an engine for a GPU that is not inspected or run although the GPU is here."""
+    hindrance = run_hindrance(job.target, job.model.build) if job.target.runtime == TENSORRT else ""
+    return (
+        (f"neither inspected nor run, its prepared model is verified in its place: {hindrance}",) if hindrance else ()
+    )
 
 
 def _engine(outcome: JobOutcome) -> Artefact:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 RTX_COMPUTE_CAPABILITIES = ((7, 5), (8, 0), (8, 6), (8, 9), (12, 0), (12, 1))
 """What TensorRT-RTX builds for ahead of time (its ``ComputeCapability`` enum)."""
 _NO_RUN = "engines of TensorRT-RTX are not run by this version, so nothing can be timed"
+_HOST_CODE = "a version compatible engine brings host code of its own, the lean runtime, which this step never loads"
 _TIMED_BUDGETS = ("latency_ms", "regression_percent")
 _NO_WEIGHTLESS = "TensorRT-RTX fails inside its compiler when it builds this on a machine without a GPU"
 _TURING = (7, 5)
@@ -130,18 +131,16 @@ def refusals(spec: ModelSpec, target: Target, precision: Precision) -> tuple[Ref
     )
 
 
-def run_refusals(targets: Sequence[Target], *, timed: bool) -> tuple[Refusal, ...]:
+def run_refusals(targets: Sequence[Target], build: BuildSettings, *, timed: bool) -> tuple[Refusal, ...]:
     """The fields, if present, that ask for more than can be learned from running the engines of ``targets``.
 
     A field that some target can honour is not refused: a benchmark runs where an engine can. ``timed`` says whether
     the model has one.
     """
     if targets and all(target.runtime == TENSORRT_RTX for target in targets):
-        fix = f"or add a target with `runtime: {TENSORRT}`"
-        return (
-            Refusal(("benchmark",), _NO_RUN, f"remove `benchmark`, {fix}"),
-            *(Refusal(("budgets", name), _NO_RUN, f"remove `{name}`, {fix}") for name in _TIMED_BUDGETS),
-        )
+        return _nothing_timed(_NO_RUN, f"or add a target with `runtime: {TENSORRT}`")
+    if build.version_compatible:
+        return _nothing_timed(f"{_HOST_CODE}, so nothing can be timed", "or `version_compatible`")
     if timed:
         return ()
     return tuple(
@@ -225,9 +224,27 @@ def wrong_with_refit(version: str) -> bool:
     return version.startswith("11.3.")
 
 
+def run_hindrance(target: Target, build: BuildSettings) -> str:
+    """Why this step does not load an engine, and so neither inspects nor runs it; empty where it does.
+
+    TensorRT loads a version compatible engine only where it is told to allow host code (its documentation, "Version
+    compatibility"), and then runs whatever code the file has.
+    """
+    if target.runtime == TENSORRT_RTX:
+        return _NO_RUN
+    return _HOST_CODE if build.version_compatible else ""
+
+
 def effective_verbosity(target: Target, build: BuildSettings) -> str:
     """How much an engine for ``target`` is to tell of its layers: everything, where they are inspected."""
     return build.profiling_verbosity or ("detailed" if target.runtime == TENSORRT else "layer-names")
+
+
+def _nothing_timed(reason: str, fix: str) -> tuple[Refusal, ...]:
+    return (
+        Refusal(("benchmark",), reason, f"remove `benchmark`, {fix}"),
+        *(Refusal(("budgets", name), reason, f"remove `{name}`, {fix}") for name in _TIMED_BUDGETS),
+    )
 
 
 def _tensorrt_build_refusals(build: BuildSettings) -> Iterator[Refusal]:
@@ -240,6 +257,9 @@ def _tensorrt_build_refusals(build: BuildSettings) -> Iterator[Refusal]:
     if build.gpu_fallback and build.dla_core is None:
         reason = "only layers that a DLA core cannot run fall back to the GPU"
         yield Refusal(("build", "gpu_fallback"), reason, "add `dla_core`, or remove `gpu_fallback`")
+    if build.deterministic == "verify" and build.version_compatible:
+        reason = f"{_HOST_CODE}, so the tactics of two builds cannot be compared"
+        yield Refusal(("build", "deterministic"), reason, "use `record`, or remove `version_compatible`")
     if build.deterministic is not None and build.profiling_verbosity not in (None, "detailed"):
         reason = "tactics can be compared only where the engine tells them"
         yield Refusal(("build", "deterministic"), reason, "remove `profiling_verbosity`, or `deterministic`")

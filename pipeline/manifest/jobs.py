@@ -62,7 +62,7 @@ def add_refusals(
             faults.extend(node.fault(refusal.reason, refusal.fix) for refusal in refusals)
 
     timed = "benchmark" in model.members
-    for refusal in run_refusals([target for _, target in targets], timed=timed):
+    for refusal in run_refusals([target for _, target in targets], build, timed=timed):
         add(_member(model, refusal.field), (refusal,))
     for target_node, target in targets:
         refused = target_refusals(target)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from pipeline.bench_recipes import benchmark_recipe
 from pipeline.cache.local import LocalStore
 from pipeline.devices import GpuDevice
 from pipeline.digest import digest_from_bytes
 from pipeline.engine_recipes import engine_check_recipe, engine_recipe, missing_for
-from pipeline.manifest.types import BuildSettings, CalibrationMethod
+from pipeline.inspection_recipes import layers_recipe
+from pipeline.manifest.types import Accuracy, BuildSettings, CalibrationMethod, Location
 from pipeline.precision import Precision
 from pipeline.recipes import Recipes
 from pipeline.survey import SurveyedModel, survey_models
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from pipeline.artefacts.recipe import Artefact
     from pipeline.manifest.types import ModelSpec
 
 TOOLS = {"onnx": "1.23.2", "onnxruntime": "1.31.1", "numpy": "2.4.6"}
@@ -204,6 +207,22 @@ def test_full_tensorrt_needs_the_targets_gpu(
 ) -> None:
     recipes = recipes_with(workshop_with(Children(), tmp_path), tmp_path, gpus)
     assert missing_for(job(target=target), recipes) == missing
+
+
+def test_an_engine_with_host_code_is_not_loaded_and_its_model_checked_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"model")
+    (tmp_path / "eval.npy").write_bytes(b"data")
+    accuracy = Accuracy(data=tmp_path / "eval.npy", tolerances=(), location=Location("m.yaml", 1, 1))
+    build = BuildSettings(version_compatible=True)
+    workshop = workshop_with(Children(), tmp_path)
+    (model,) = survey_models([model_spec(tmp_path, build=build, accuracy=accuracy)], workshop, TOOLS)
+    recipes, engine = recipes_with(workshop, tmp_path), cast("Artefact", None)
+    wanted = job_of(model.spec, H200, Precision.FP16)
+    check = engine_check_recipe(wanted, model, engine, recipes)
+    assert check is not None
+    assert check.task == "verify"
+    assert layers_recipe(wanted, model, engine, recipes) is None
+    assert benchmark_recipe(wanted, model, engine, recipes) is None
 
 
 def test_a_model_without_evaluation_data_is_not_checked(tmp_path: Path) -> None:

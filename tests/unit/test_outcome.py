@@ -23,7 +23,7 @@ from pipeline.errors import (
     RegressionError,
 )
 from pipeline.keys import key_from_ingredients
-from pipeline.manifest.types import Accuracy, Budgets, Location, Metric, Tolerance
+from pipeline.manifest.types import Accuracy, Budgets, BuildSettings, Location, Metric, Tolerance
 from pipeline.outcome import JobOutcome, job_outcome, run_exit_code
 from pipeline.plan import PlannedJob, State, needs_runner
 from pipeline.precision import Precision
@@ -211,3 +211,10 @@ def test_the_exit_code_is_that_of_the_earliest_stage_that_failed(
     outcomes: tuple[JobOutcome, ...], *, require_all: bool, code: int
 ) -> None:
     assert run_exit_code(outcomes, require_all=require_all) == code
+
+
+def test_an_engine_that_is_not_run_says_why() -> None:
+    shop = Shop(ENGINE, CHECK)
+    told = outcome_of(shop, target=H200, build=BuildSettings(version_compatible=True)).warnings
+    assert any("lean runtime" in each for each in told)
+    assert not any("lean runtime" in each for each in outcome_of(shop, target=H200).warnings)

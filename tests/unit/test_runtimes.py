@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,15 @@ import pytest
 from pipeline.errors import DeviceError
 from pipeline.manifest.types import Budgets, BuildSettings, Location, ModelSpec
 from pipeline.precision import Precision
-from pipeline.runtimes import RUNTIMES, build_refusals, effective_refit, effective_typing, refusals
+from pipeline.runtimes import (
+    RUNTIMES,
+    build_refusals,
+    effective_refit,
+    effective_typing,
+    refusals,
+    run_hindrance,
+    run_refusals,
+)
 from pipeline.targets import TENSORRT, TENSORRT_RTX, Target, target_from_name
 
 if TYPE_CHECKING:
@@ -171,3 +180,21 @@ def test_int8_from_a_table_is_refused_where_typing_is_strong() -> None:
 @pytest.mark.parametrize("build", [BuildSettings(int8="implicit"), BuildSettings(tactic_sources=("cudnn",))])
 def test_tensorrt_rtx_refuses_what_only_full_tensorrt_knows(build: BuildSettings) -> None:
     assert len(build_refusals(Target("t", "tensorrt-rtx", (8, 9)), build)) == 1
+
+
+def test_an_engine_with_host_code_is_never_run_so_that_nothing_of_it_can_be_timed() -> None:
+    build, target = BuildSettings(version_compatible=True), Target("h200", TENSORRT, (9, 0), "h200")
+    assert "lean runtime" in run_hindrance(target, build)
+    assert run_hindrance(target, BuildSettings()) == ""
+    refused = run_refusals([target], build, timed=True)
+    assert [refusal.field for refusal in refused] == [
+        ("benchmark",),
+        ("budgets", "latency_ms"),
+        ("budgets", "regression_percent"),
+    ]
+
+
+def test_the_tactics_of_an_engine_with_host_code_cannot_be_compared() -> None:
+    build = BuildSettings(version_compatible=True, deterministic="verify")
+    assert _refused("h200", TENSORRT, Precision.FP16, build) == [("build", "deterministic")]
+    assert _refused("h200", TENSORRT, Precision.FP16, replace(build, deterministic="record")) == []
