@@ -30,6 +30,7 @@ from pipeline.retraining import structure_notes
 from pipeline.runtimes import effective_refit, effective_typing, effective_verbosity, run_hindrance
 from pipeline.stripped import runnable_file, sources_with_weights, weights_note
 from pipeline.targets import TENSORRT
+from pipeline.tensorrt_versions import refuse_lacking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,6 +85,9 @@ def engine_request(job: Job, model: SurveyedModel, recipes: Recipes) -> EngineRe
     table = recipes.table(model, native=True, gpus=gpus) if from_table else None
 
     def sources() -> tuple[Artefact, ...]:
+        if job.target.runtime == TENSORRT:
+            # Before the calibration, which may take long.
+            refuse_lacking(version, build, job.precision, typing)
         wanted = [recipes.prepared(model, typed), *([table] if table is not None else [])]
         return tuple(map(recipes.workshop.obtain, wanted))
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.build.builder_log import BuilderLog
 from pipeline.build.plugins import load_plugins
-from pipeline.build.tensorrt_settings import lacking
 from pipeline.cuda import free_memory_text, require_gpu
 from pipeline.errors import BuildError, DeviceError
+from pipeline.tensorrt_versions import lacking
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,7 +64,8 @@ class NativeTensorRT:
             flags |= 1 << int(known.EXPLICIT_BATCH)
         if typing == "strong":
             if not hasattr(known, "STRONGLY_TYPED"):
-                raise lacking(self.trt, "strongly typed networks", "10.0")
+                name = "NetworkDefinitionCreationFlag.STRONGLY_TYPED"
+                raise lacking(self.trt.__version__, "strongly typed networks", name)
             flags |= 1 << int(known.STRONGLY_TYPED)
         elif self.major > LAST_WEAK:
             raise BuildError(

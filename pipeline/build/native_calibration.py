@@ -21,7 +21,7 @@ from pipeline.build.expected_tensors import expected_tensors, require_tensors
 from pipeline.build.native import LAST_WEAK, NativeTensorRT
 from pipeline.build.network import add_profiles, confirm, parse_error, set_flag
 from pipeline.build.progress_monitor import BuildProgress
-from pipeline.build.tensorrt_settings import lacking, set_tactic_sources
+from pipeline.build.tensorrt_settings import set_tactic_sources
 from pipeline.cuda import call
 from pipeline.digest import canonical_json
 from pipeline.errors import BuildError, ModelError, PipelineError
@@ -31,6 +31,7 @@ from pipeline.prepare.calibration_table import headed, table_from_tensorrt
 from pipeline.prepare.dataset import open_dataset
 from pipeline.prepare.dataset_files import dataset_digest
 from pipeline.prepare.facts import tensor_from_json
+from pipeline.tensorrt_versions import lacking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -212,7 +213,8 @@ def _set_profiles(native: NativeTensorRT, config: Any, forms: Mapping[str, Input
 
 def _calibrate_before_fusion(trt: Any, config: Any) -> None:
     if not hasattr(trt, "QuantizationFlag"):
-        raise lacking(trt, "QuantizationFlag.CALIBRATE_BEFORE_FUSION", "")
+        name = "QuantizationFlag.CALIBRATE_BEFORE_FUSION"
+        raise lacking(trt.__version__, name, name)
     flag = trt.QuantizationFlag.CALIBRATE_BEFORE_FUSION
     config.set_quantization_flag(flag)
     confirm(_PRODUCT, f"the flag {flag.name}", True, config.get_quantization_flag(flag))

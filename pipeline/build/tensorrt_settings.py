@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.build.network import confirm, set_common_settings, set_flag
 from pipeline.errors import BuildError
 from pipeline.precision import Precision
+from pipeline.tensorrt_versions import HARDWARE_LEVELS, TACTIC_SOURCES, lacking
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,22 +19,6 @@ if TYPE_CHECKING:
     from pipeline.build.request import BuildRequest
 
 _PRODUCT = "TensorRT"
-_TACTIC_SOURCES = {
-    "edge-mask-convolutions": "EDGE_MASK_CONVOLUTIONS",
-    "jit-convolutions": "JIT_CONVOLUTIONS",
-    "cublas": "CUBLAS",
-    "cublas-lt": "CUBLAS_LT",
-    "cudnn": "CUDNN",
-}
-_HARDWARE = {"none": "NONE", "ampere+": "AMPERE_PLUS", "same-compute-capability": "SAME_COMPUTE_CAPABILITY"}
-_SINCE = {
-    "BF16": "10.0",
-    "FP8": "8.6",
-    "STRIP_PLAN": "10.0",
-    "SAME_COMPUTE_CAPABILITY": "10.9",
-    "VERSION_COMPATIBLE": "8.6",
-}
-"""Names that some versions lack -> the first that has it (headers of the releases)."""
 _WEAK_FLAGS = {
     Precision.FP32: (),
     Precision.TF32: (),
@@ -56,7 +41,7 @@ def configure(trt: Any, builder: Any, config: Any, request: BuildRequest) -> Non
         if wanted:
             set_flag(_PRODUCT, config, _member(trt, trt.BuilderFlag, name), wanted=True)
     if request.hardware_compatibility != "none":
-        level = _member(trt, trt.HardwareCompatibilityLevel, _HARDWARE[request.hardware_compatibility])
+        level = _member(trt, trt.HardwareCompatibilityLevel, HARDWARE_LEVELS[request.hardware_compatibility])
         config.hardware_compatibility_level = level
         confirm(_PRODUCT, "`build.hardware_compatibility`", level, config.hardware_compatibility_level)
     if request.tactic_sources is not None:
@@ -67,7 +52,7 @@ def configure(trt: Any, builder: Any, config: Any, request: BuildRequest) -> Non
 
 def set_tactic_sources(trt: Any, config: Any, words: Iterable[str]) -> None:
     """Allow the tactic sources ``words`` alone, as manifests name them. Raises ``BuildError``."""
-    sources = [_member(trt, trt.TacticSource, _TACTIC_SOURCES[word]) for word in words]
+    sources = [_member(trt, trt.TacticSource, TACTIC_SOURCES[word]) for word in words]
     mask = sum(1 << int(source) for source in sources)
     config.set_tactic_sources(mask)
     confirm(_PRODUCT, "`build.tactic_sources`", mask, config.get_tactic_sources())
@@ -95,8 +80,11 @@ def _use_dla(trt: Any, builder: Any, config: Any, request: BuildRequest) -> None
     if core is None or core >= cores:
         raise BuildError(
             f"DLA core {core} is not here",
-            why=f"this device has {cores} DLA cores" if cores else "this device has no DLA cores",
-            fix="correct `build.dla_core`, or build on the Jetson that has it",
+            why=f"this device has {cores} DLA cores"
+            if cores
+            else f"TensorRT {trt.__version__} finds no DLA cores here",
+            fix="correct `build.dla_core`, or build on the Jetson that has it: TensorRT serves DLA cores up to 10.7, "
+            "and again from 11.4.1 on",
         )
     config.default_device_type = trt.DeviceType.DLA
     config.DLA_core = core
@@ -107,14 +95,6 @@ def _use_dla(trt: Any, builder: Any, config: Any, request: BuildRequest) -> None
 def _member(trt: Any, kind: Any, name: str) -> Any:
     member = getattr(kind, name, None)
     if member is None:
-        raise lacking(trt, f"{kind.__name__}.{name}", _SINCE.get(name, ""))
+        told = f"{kind.__name__}.{name}"
+        raise lacking(trt.__version__, told, told)
     return member
-
-
-def lacking(trt: Any, what: str, since: str) -> BuildError:
-    """The error of a version without ``what``, which came with the version ``since``."""
-    return BuildError(
-        f"TensorRT {trt.__version__} has no {what}",
-        why=f"it came with {since}" if since else "it was removed, or is not known to this version",
-        fix="use an image with a TensorRT that has it, or remove the setting from the manifest",
-    )

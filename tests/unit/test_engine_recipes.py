@@ -12,6 +12,7 @@ from pipeline.cache.local import LocalStore
 from pipeline.devices import GpuDevice
 from pipeline.digest import digest_from_bytes
 from pipeline.engine_recipes import engine_check_recipe, engine_recipe, missing_for
+from pipeline.errors import BuildError
 from pipeline.inspection_recipes import layers_recipe
 from pipeline.manifest.types import Accuracy, BuildSettings, CalibrationMethod, Location
 from pipeline.precision import Precision
@@ -192,6 +193,13 @@ def test_implicit_int8_needs_a_tensorrt_that_calibrates(tmp_path: Path) -> None:
         job_of(spec, H200, Precision.INT8), recipes
     )
     assert missing_for(job_of(spec, H200, Precision.FP16), recipes) == ""
+
+
+def test_what_the_version_lacks_is_refused_before_anything_is_calibrated(tmp_path: Path) -> None:
+    children, build = Children(), BuildSettings(int8="implicit", strip_weights=True)
+    with pytest.raises(BuildError, match=r"8\.6\.0 has no `build\.strip_weights`"):
+        obtain(tmp_path, children, H200, Precision.INT8, build)
+    assert not {"calibrate-native", "prepare", "build"} & children.requests.keys()
 
 
 @pytest.mark.parametrize(

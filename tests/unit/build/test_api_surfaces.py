@@ -9,11 +9,14 @@ import ast
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.build import tensorrt_settings
+from pipeline.tensorrt_versions import HARDWARE_LEVELS, SPANS, TACTIC_SOURCES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 ROOT = Path(__file__).parents[3]
 SURFACES: dict[str, Any] = {
@@ -140,11 +143,11 @@ def test_names_that_some_versions_lack_are_where_they_are_said_to_be(
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("TacticSource", tensorrt_settings._TACTIC_SOURCES),
-        ("HardwareCompatibilityLevel", tensorrt_settings._HARDWARE),
+        ("TacticSource", TACTIC_SOURCES),
+        ("HardwareCompatibilityLevel", HARDWARE_LEVELS),
     ],
 )
-def test_the_manifests_words_name_members_of_some_version(kind: str, words: dict[str, str]) -> None:
+def test_the_manifests_words_name_members_of_some_version(kind: str, words: Mapping[str, str]) -> None:
     known = {member for surface in SURFACES.values() for member in surface["enums"][kind]}
     assert set(words.values()) <= known
 
@@ -159,3 +162,20 @@ def test_the_parsers_refitter_and_serialization_flags_came_with_version_10() -> 
     configs = [version for version in ALL if has(version, "ICudaEngine", "serialize_with_config")]
     assert refitters == configs == later
     assert [version for version in ALL if has(version, "SerializationFlag", "EXCLUDE_WEIGHTS")] == later
+
+
+@pytest.mark.parametrize("name", SPANS)
+def test_what_users_are_told_of_versions_is_what_the_modules_have(name: str) -> None:
+    kind, _, member = name.partition(".")
+    assert [version in SPANS[name] for version in ALL] == [has(version, kind, member) for version in ALL]
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [("TacticSource", TACTIC_SOURCES.values()), ("HardwareCompatibilityLevel", HARDWARE_LEVELS.values())],
+)
+def test_every_word_of_a_manifest_that_some_version_lacks_is_told_with_those_that_have_it(
+    kind: str, names: Iterable[str]
+) -> None:
+    partly = {f"{kind}.{name}" for name in names if not all(has(version, kind, name) for version in ALL)}
+    assert partly <= SPANS.keys()
