@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.bench.device import context_bytes, device_name, free_bytes
-from pipeline.bench.gpu_watch import GpuWatch
+from pipeline.bench.gpu_watch import GpuWatch, throttling_told
 from pipeline.bench.inputs import inputs_from_request
 from pipeline.bench.lane import Lane
 from pipeline.bench.measurement import ENGINE, Measurement, Streams, measurement_to_json
@@ -63,8 +63,7 @@ def benchmark_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:  
     apart = one_by_one(lane, launch, seconds / 2) if whole else None
     streams = _streams(request, lane, inputs, cuda_graph=cuda_graph)
     state = watch.state
-    if state is not None and state.throttled:
-        warnings.append(f"the GPU lowered its clocks while it was timed: {', '.join(state.throttled)}")
+    warnings.extend(throttling_told(state))
     items = request["items"] or {}
     return measurement_to_json(
         Measurement(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline.bench.gpu_watch import GpuWatch
+from pipeline.bench.gpu_watch import GpuWatch, throttling_told
 from pipeline.bench.inputs import inputs_from_request
 from pipeline.bench.measurement import PYTORCH, Measurement, measurement_to_json
 from pipeline.bench.onnxruntime_original import time_onnxruntime
@@ -57,5 +57,5 @@ def _measurement(request: dict[str, Any], subject: str, timed: Timed) -> Measure
         measured_s=timed.wall_s,
         gpu=timed.gpu,
         samples=compact_from_ms(timed.samples_ms),
-        warnings=timed.warnings,
+        warnings=(*timed.warnings, *throttling_told(timed.gpu)),
     )

@@ -65,7 +65,7 @@ def time_pytorch(
             precision=_PRECISIONS[each["dtype"]],
             cuda_graph=each["cuda_graph"],
             peak_memory_bytes=each["peak_memory_bytes"],
-            gpu=watch.state if why_cpu is None else None,
+            gpu=watch.state_between(*each["measured_between_s"]) if why_cpu is None else None,
             warnings=() if why_cpu is None else (f"PyTorch ran on the CPU: {why_cpu[:_LONGEST_REASON]}",),
         )
         for each in answer["measurements"]

@@ -90,11 +90,13 @@ def _timed(torch: Any, call: Any, request: dict[str, Any]) -> dict[str, Any]:
         stable = _steady(medians)
         if (warmup_s >= request["warmup_s"] and stable) or warmup_s > max(15.0, 3 * request["warmup_s"]):
             break
-    begun = time.perf_counter()
+    begun_s = time.monotonic()
     samples = series(torch, call, request["duration_s"], _LEAST)
+    ended_s = time.monotonic()
     return {
         "samples_ms": samples,
-        "wall_s": time.perf_counter() - begun,
+        "wall_s": ended_s - begun_s,
+        "measured_between_s": [begun_s, ended_s],
         "warmup_s": warmup_s,
         "stable": stable,
         "peak_memory_bytes": int(torch.cuda.max_memory_reserved()) if on_gpu else None,
