@@ -136,6 +136,10 @@ class GpuPool:
         except BlockingIOError:
             os.close(descriptor)
             return None
+        if not _still_there(descriptor, path):
+            # Whoever cleans the folder removed it meanwhile: the lock that others see is that of another file.
+            os.close(descriptor)
+            return None
         holder = f"pid {os.getpid()} on {socket.gethostname()}" + (f": {job}" if job else "")
         with contextlib.suppress(OSError):
             os.ftruncate(descriptor, 0)
@@ -164,6 +168,14 @@ def _opened(path: Path) -> int:
             continue
         os.fchmod(descriptor, 0o666)
         return descriptor
+
+
+def _still_there(descriptor: int, path: Path) -> bool:
+    """Whether the path still leads to the file that was opened."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def _opened_existing(path: Path) -> int:
