@@ -52,7 +52,7 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """A builder's log: its path relative to the output folder, and its last lines."""
+    """The log of a failed task: its path relative to the output folder, and its last lines."""
 
     path: str
     tail: tuple[str, ...]

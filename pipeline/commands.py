@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.announce import announce
-from pipeline.assemble import Log, report_from_outcomes
+from pipeline.assemble import report_from_outcomes
 from pipeline.assemble_details import details_from_outcomes
 from pipeline.base_branch import Base, keep_baselines, load_base
 from pipeline.deliver import LOGS, deliver_engine, forget_report
 from pipeline.errors import BuildError, Cancelled, PipelineError, PublishError
+from pipeline.failure_logs import logs_from_outcomes
 from pipeline.manifest.load import load_manifest
 from pipeline.operators import check_operators
 from pipeline.outcome import JobOutcome, run_exit_code
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from pipeline.plan import Plan
     from pipeline.run import Context, Planned
     from pipeline.settings import Settings
-
-_TAIL_BYTES = 16384
-_TAIL_LINES = 40
 
 
 def validate(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
@@ -95,7 +92,7 @@ def run(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
         outcomes,
         manifest=settings.manifest,
         engines=engines,
-        logs=_logs(settings, outcomes),
+        logs=logs_from_outcomes(settings.out, outcomes),
         runtimes=context.recipes.runtimes,
         started=started,
         elapsed_s=time.monotonic() - clock,
@@ -205,18 +202,6 @@ def _delivered(
 def _left_note(engines: Mapping[str, EngineReport]) -> str:
     left = sum(engine.path is None for engine in engines.values())
     return f"{left} cached engines were left in the cache (fetch: none)" if left else ""
-
-
-def _logs(settings: Settings, outcomes: tuple[JobOutcome, ...]) -> dict[str, Log]:
-    """Job id -> its builder's log, where there is one."""
-    logs = {}
-    for outcome in outcomes:
-        path = f"{LOGS}/{outcome.planned.job.id}/engine.log"
-        with contextlib.suppress(OSError), (settings.out / path).open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
-            lines = file.read().decode(errors="replace").splitlines()
-            logs[outcome.planned.job.id] = Log(path, tuple(lines[-_TAIL_LINES:]))
-    return logs
 
 
 def _jobs_from_plan(plan: Plan) -> list[dict[str, Any]]:

@@ -19,16 +19,21 @@ Cancelled       130  a signal ended the run
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class PipelineError(Exception):
     """What happened, why, how to mend it, and where.
 
-    ``where`` is ``file:line:column`` or a file or a job id; every part but ``what`` may be empty.
+    ``where`` is ``file:line:column`` or a file or a job id; every part but ``what`` may be empty. ``log`` is the file
+    that has what the failed task printed, where a task of this run failed.
     """
 
     exit_code: ClassVar[int] = 1
+    log: Path | None = None
 
     def __init__(self, what: str, *, why: str = "", fix: str = "", where: str = "") -> None:
         super().__init__(what, why, fix, where)

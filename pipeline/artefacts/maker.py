@@ -83,7 +83,7 @@ class Maker:
                 f"{recipe.subject}: a file changed while it was being read",
                 fix="run again when nothing writes to the model and its data",
             )
-        files = _checked_files(recipe, outcome, folder)
+        files = _checked_files(recipe, outcome, folder, self._log_of(recipe, recipe))
         inherited = [text for source in sources for text in source.outcome.get("warnings", ())]
         outcome = {**outcome, "warnings": [*inherited, *outcome.get("warnings", ())]}
         if recipe.attest is not None:
@@ -115,7 +115,7 @@ class Maker:
             try:
                 outcome, elapsed_s = self._ran(order, shortcut, sources, gpu)
                 outcome = {**outcome, **{name: _added(outcome, name, said) for name, said in shortcut.told.items()}}
-                _checked_files(order.recipe, outcome, order.folder)
+                _checked_files(order.recipe, outcome, order.folder, self._log_of(order.recipe, shortcut))
             except Cancelled:
                 raise
             except PipelineError as error:
@@ -180,6 +180,9 @@ class Maker:
         try:
             outcome = children.outcome(request, way.in_turn if isinstance(way, Recipe) else None)
             result = "done"
+        except PipelineError as error:
+            error.log = self._log_of(recipe, way)
+            raise
         finally:
             elapsed_s = time.monotonic() - started
             order.budget.spend(elapsed_s)
@@ -209,10 +212,10 @@ def _added(outcome: Mapping[str, Any], name: str, said: Mapping[str, Any]) -> di
     return {**(answered if isinstance(answered, dict) else {}), **said}
 
 
-def _checked_files(recipe: Recipe, outcome: Mapping[str, Any], folder: Path) -> dict[str, Path]:
+def _checked_files(recipe: Recipe, outcome: Mapping[str, Any], folder: Path, log: Path) -> dict[str, Path]:
     """The files that a child's answer names. A child that went wrong may name others' files, or answer nonsense.
 
-    Raises ``BuildError``.
+    Raises ``BuildError``, which names the child's ``log``.
     """
     try:
         files = {name: contained(folder, name) for name in recipe.files(outcome)}
@@ -220,9 +223,11 @@ def _checked_files(recipe: Recipe, outcome: Mapping[str, Any], folder: Path) -> 
     except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
         faults = (f"{type(error).__name__}: {error}",)
     if faults:
-        raise BuildError(
+        failure = BuildError(
             f"the {recipe.task} task of {recipe.subject} gave an answer that cannot be used",
             why="; ".join(faults),
             fix="the log has all that it printed",
         )
+        failure.log = log
+        raise failure
     return files

@@ -41,7 +41,7 @@ _KNOWN = (
         "raise or remove `build.workspace_mib`",
     ),
     (
-        r"(?i)increase the workspace|requires workspace memory",
+        r"(?i)increase the (?:allowed )?workspace|requires workspace memory|within workspace limit",
         "it needs more workspace memory",
         "raise or remove `build.workspace_mib`",
     ),

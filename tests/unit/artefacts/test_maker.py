@@ -214,3 +214,15 @@ def test_a_shortcut_that_answers_nonsense_is_left_for_the_long_way(tmp_path: Pat
     assert made is not None
     assert made.files["plan"].read_text() == "engine"
     assert made.warnings[0].startswith("not made by refitting: ")
+
+
+def test_the_error_of_a_task_names_its_log(tmp_path: Path) -> None:
+    with pytest.raises(BuildError) as raised:
+        made_by(TwoTries(), tmp_path)
+    assert raised.value.log == tmp_path / "logs/digits/sm_89/fp16/engine.log"
+
+
+def test_so_does_the_error_of_an_answer_that_cannot_be_used(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="cannot be used") as raised:
+        made_by(TwoTries(fails=0), tmp_path, files=lambda answer: (answer["nothing"],))
+    assert raised.value.log == tmp_path / "logs/digits/sm_89/fp16/engine.log"

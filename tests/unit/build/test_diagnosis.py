@@ -42,6 +42,15 @@ def test_the_missing_gpu_decides_when_nothing_else_was_said() -> None:
             "raise or remove `build.workspace_mib`",
         ),
         (
+            (
+                "IBuilder::buildSerializedNetwork: Error Code 1: Myelin ([tactic.cpp:1676: enumerate_tactics] Tactic "
+                "Selection: no tactics to implement the operation within workspace limit. Consider increase the allowed "
+                "workspace size if applicable. In compileGraph at /_src/optimizer/myelin/codeGenerator.cpp:2012)"
+            ),
+            "it needs more workspace memory",
+            "raise or remove `build.workspace_mib`",
+        ),
+        (
             "Error Code 6: API Usage Error (Unable to load library: libnvinfer_lean.so.1 not found)",
             "it needs libnvinfer_lean.so.1, which is not installed",
             "remove the setting that asks for it",
