@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import SettingsError
+from pipeline.given_paths import folder_from_text, path_from_text
 from pipeline.hosts.job_log import JobLog
 from pipeline.provenance.origin import LOCAL_BUILDER, Origin
 from pipeline.revision import Revision
@@ -104,7 +105,7 @@ def settings_from_mapping(
         )
     summary, outputs = environment.get("GITHUB_STEP_SUMMARY"), environment.get("GITHUB_OUTPUT")
     return Settings(
-        manifest=Path(manifest or environment.get("TRT_ENGINE_MANIFEST") or DEFAULT_MANIFEST),
+        manifest=path_from_text(manifest or environment.get("TRT_ENGINE_MANIFEST") or DEFAULT_MANIFEST, "--manifest"),
         cache=None if cache_text == "none" else place_from_text(cache_text),
         cache_scope=(cache_scope or environment.get("TRT_ENGINE_CACHE_SCOPE") or _scope_from(environment)),
         cache_required=cache_required,
@@ -112,7 +113,7 @@ def settings_from_mapping(
         fetch_engines=_fetch_from(fetch or environment.get("TRT_ENGINE_FETCH") or FETCH[0]) == FETCH[0],
         cache_secret=secret or None,
         cache_kms_key=kms_key or None,
-        out=Path(out or environment.get("TRT_ENGINE_OUT") or DEFAULT_OUT).absolute(),
+        out=folder_from_text(out or environment.get("TRT_ENGINE_OUT") or DEFAULT_OUT, "--out"),
         only=only or "*",
         require_all=require_all,
         workers=cores,

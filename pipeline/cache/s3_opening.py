@@ -6,8 +6,8 @@ alone has no scopes.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.cache.lease import S3Leases
@@ -19,9 +19,11 @@ from pipeline.cache.scope import Scope, ScopedStore
 from pipeline.cache.seal import SealedStore
 from pipeline.cache.tiered import TieredStore
 from pipeline.errors import SettingsError
+from pipeline.given_paths import folder_from_text
 
 if TYPE_CHECKING:
     import threading
+    from pathlib import Path
 
     from pipeline.cache.expiry import Expiry
     from pipeline.cache.lease import Leases
@@ -42,9 +44,9 @@ def place_from_text(text: str) -> CachePlace:
     folder, separator, url = text.partition(f",{SCHEME}")
     if text.startswith(SCHEME):
         return CachePlace(None, address_from_url(text))
-    if "://" in folder or not folder:
+    if "://" in folder or not folder or re.search(r"(?i)(^|,)s3:", folder):
         raise SettingsError(f"the cache {text!r} cannot be used", fix="name a folder, s3://bucket/prefix, or both")
-    return CachePlace(Path(folder).absolute(), address_from_url(SCHEME + url) if separator else None)
+    return CachePlace(folder_from_text(folder, "--cache"), address_from_url(SCHEME + url) if separator else None)
 
 
 def opened_store(

@@ -44,8 +44,8 @@ def test_the_missing_gpu_decides_when_nothing_else_was_said() -> None:
         (
             (
                 "IBuilder::buildSerializedNetwork: Error Code 1: Myelin ([tactic.cpp:1676: enumerate_tactics] Tactic "
-                "Selection: no tactics to implement the operation within workspace limit. Consider increase the allowed "
-                "workspace size if applicable. In compileGraph at /_src/optimizer/myelin/codeGenerator.cpp:2012)"
+                "Selection: no tactics to implement the operation within workspace limit. Consider increase the "
+                "allowed workspace size if applicable. In compileGraph at /_src/myelin/codeGenerator.cpp:2012)"
             ),
             "it needs more workspace memory",
             "raise or remove `build.workspace_mib`",
