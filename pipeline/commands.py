@@ -54,7 +54,9 @@ def validate(settings: Settings, cancel: threading.Event, *, as_json: bool) -> i
     if as_json:
         print_json(summary | {"operators_not_checked_for": sorted(unseen)})
         return 0
-    print(f"{settings.manifest}: valid, {len(planned.models)} models, {len(planned.plan.jobs)} jobs")
+    counts = ((len(planned.models), "model"), (len(planned.plan.jobs), "job"))
+    told = ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for count, name in counts)
+    print(f"{settings.manifest}: valid, {told}")
     for runtime in sorted(unseen):
         print(f"not checked: operators, for {runtime}, which is not installed here")
     return 0

@@ -81,9 +81,11 @@ def jobs_from_manifest(manifest: Manifest, only: str = "*") -> tuple[Job, ...]:
     selected = tuple(job for job in jobs if any(fnmatch.fnmatchcase(job.id, glob) for glob in globs))
     if not selected:
         ids = [job.id for job in jobs]
+        wholes = (whole for glob in globs for whole in (f"{glob}/*", f"*/{glob}/*", f"*/{glob}"))
+        near = next((f"did you mean {whole!r}?" for whole in wholes if fnmatch.filter(ids, whole)), "")
         raise SettingsError(
-            f"--only {only!r} selects none of the {len(jobs)} jobs",
-            fix=near_spelling(only, ids) or f"job ids look like {ids[0]}",
+            f"--only {only!r} selects none of the {len(jobs)} job{'' if len(jobs) == 1 else 's'}",
+            fix=near or near_spelling(only, ids) or f"job ids look like {ids[0]}",
         )
     return selected
 

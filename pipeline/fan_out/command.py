@@ -88,7 +88,7 @@ def plan_matrix(settings: Settings, cancel: threading.Event, host: str) -> int:
     for batch in batches:
         for planned in batch.jobs:
             print(one_line(f"{planned.job.id}: {planned.reason}"), file=sys.stderr)
-    print(f"{len(settled)} jobs settled from the cache, {len(found) - len(settled)} for runners", file=sys.stderr)
+    print(f"jobs: {len(settled)} settled from the cache, {len(found) - len(settled)} for runners", file=sys.stderr)
     if settings.step_outputs is not None:
         write_outputs(settings.step_outputs, {"matrix": matrix, "needed": str(bool(batches)).lower()})
     return 0

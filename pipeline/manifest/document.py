@@ -67,7 +67,7 @@ def _text_from_file(path: Path) -> str | Fault:
                 data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         near = near_spelling(path.name, _names_in(path.parent))
-        return fault("there is no such file", near or "give the manifest's path")
+        return fault(f"there is no such file in {path.absolute().parent}", near or "name the manifest with --manifest")
     except (OSError, ValueError) as error:
         return fault(f"cannot be read: {_reason(error)}", "check the path and its permissions")
     if max(status.st_size, len(data)) > MAX_BYTES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -32,6 +33,8 @@ _KINDS = {
 }
 _BOOLEAN_WORDS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 _HOMES = {"model": "a model", "target": "a target", "shape_range": "the shapes of an input"}
+_OTHERS_SHAPE = re.compile(r"[0-9]+(?:[xX,] ?[0-9]+)+")
+"""A shape as other tools take it: ``8x3x224x224`` or ``8,3,224,224``."""
 _OF_MEMBERS = frozenset({"additionalProperties", "required"})
 
 
@@ -129,7 +132,11 @@ def _type_fault(error: ValidationError, node: Node) -> Fault:
         fix = f"write {_BOOLEAN_WORDS.get(value.lower(), 'true or false')}, without quotes"
     elif isinstance(value, str) and value.replace(".", "", 1).isdigit() and {"integer", "number"} & set(types):
         fix = f"remove the quotes: {value}"
-    elif types == ["array"] and not isinstance(value, dict | list):
+    elif "array" in types and isinstance(value, str) and _OTHERS_SHAPE.fullmatch(value):
+        fix = f"write a list: [{', '.join(re.findall('[0-9]+', value))}]"
+    elif types == ["array"] and isinstance(value, dict):
+        fix = "write a list: begin each entry with `- `"
+    elif types == ["array"]:
         fix = f"write a list: [{node.text}]"
     return node.fault(f"must be {wanted}, not {shown(node.plain())}", fix)
 

@@ -83,10 +83,13 @@ def _interface_problems(model: ModelProto) -> Iterator[str]:
 
 
 def tensor_problems(model: ModelProto, folder: Path) -> Iterator[str]:
-    """Stored tensors whose bytes are not all there, or lie outside ``folder``, the model's own."""
+    """Stored tensors whose bytes are not all there, or lie outside ``folder``, the model's own; each fault once."""
+    names_of: dict[str, list[str]] = {}
     for tensor in tensors_of(model):
         if fault := _tensor_fault(tensor, folder):
-            yield f"tensor {tensor.name!r} {fault}"
+            names_of.setdefault(fault, []).append(tensor.name)
+    for fault, names in names_of.items():
+        yield f"tensor {names[0]!r} {fault}" + (f" (as for {len(names) - 1} more)" if len(names) > 1 else "")
 
 
 def _tensor_fault(tensor: TensorProto, folder: Path) -> str:

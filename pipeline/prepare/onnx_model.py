@@ -11,6 +11,7 @@ from pipeline.prepare.facts import UNKNOWN_RANK, ModelFacts, TensorFacts, facts_
 from pipeline.prepare.onnx_checks import first_line, model_problems, tensor_problems
 from pipeline.prepare.onnx_graph import domain_name, is_text, model_inputs, name_nodes, nodes_of, tensors_of
 from pipeline.prepare.onnx_tensors import TensorError, data_bytes, external_data, is_external, load_external
+from pipeline.prepare.other_formats import other_format
 from pipeline.prepare.structure import model_digests
 
 if TYPE_CHECKING:
@@ -68,11 +69,11 @@ def read_model(path: Path) -> ModelProto:
     try:
         model.ParseFromString(data)
     except DecodeError as error:
-        raise ModelError(
-            "the file is not an ONNX model, or it is cut short", fix="export or fetch it again", where=str(path)
-        ) from error
+        kind, fix = other_format(data) or ("not an ONNX model, or it is cut short", "export or fetch it again")
+        raise ModelError(f"the file is {kind}", fix=fix, where=str(path)) from error
     if not model.HasField("graph") or not model.ir_version or not is_text(model):
-        raise ModelError("the file is not an ONNX model", fix="export the model as ONNX", where=str(path))
+        kind, fix = other_format(data) or ("not an ONNX model", "export the model as ONNX")
+        raise ModelError(f"the file is {kind}", fix=fix, where=str(path))
     return model
 
 
@@ -132,8 +133,11 @@ def inspect_model(request: dict[str, Any], folder: Path) -> dict[str, Any]:  # n
 
 def _refuse(path: Path, problems: Iterable[str]) -> None:
     found = list(problems)
+    fix = "correct the model and export it again"
+    if any("which is missing" in problem for problem in found):
+        fix = "put the file of the weights beside the model, under the name that the export gave it, or export it again"
     if len(found) == 1:
-        raise ModelError(found[0], fix="correct the model and export it again", where=str(path))
+        raise ModelError(found[0], fix=fix, where=str(path))
     if found:
         shown = found[:_SHOWN_AT_MOST]
         more = len(found) - len(shown)
@@ -141,7 +145,7 @@ def _refuse(path: Path, problems: Iterable[str]) -> None:
         raise ModelError(
             f"the model has {len(found)} problems",
             why="\n  " + "\n  ".join(lines) + "\n",
-            fix="correct the model and export it again",
+            fix=fix,
             where=str(path),
         )
 

@@ -124,7 +124,7 @@ def test_a_named_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
 def test_a_missing_file_is_named_with_the_nearest_one(tmp_path: Path) -> None:
     _document(tmp_path, "a: 1\n")
     _, (fault,) = read_document(tmp_path / "m.yml")
-    assert (fault.what, fault.fix) == ("there is no such file", "did you mean 'm.yaml'?")
+    assert (fault.what, fault.fix) == (f"there is no such file in {tmp_path}", "did you mean 'm.yaml'?")
 
 
 def test_a_path_that_no_file_can_have_is_a_fault(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,6 +100,43 @@ def test_a_git_lfs_pointer_comes_with_the_command_that_mends_it(tmp_path: Path) 
     path = tmp_path / "m.onnx"
     path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     assert "git lfs pull" in _refusal(path).fix
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "fix"),
+    [
+        (b"PK\x03\x04" + bytes(60), "a PyTorch checkpoint or another ZIP archive", "torch.onnx.export"),
+        (
+            pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2) + bytes(60),
+            "an old PyTorch checkpoint",
+            "torch.onnx.export",
+        ),
+        (b"\x40\0\0\0\0\0\0\0" + b'{"w":{"dtype":"F32"}}', "weights in safetensors", "torch.onnx.export"),
+        (b"\x1c\0\0\0TFL3" + bytes(20), "a TensorFlow Lite model", "tf2onnx"),
+        (b"ftrt" + bytes(60), "a TensorRT engine already", "built from"),
+        (b"vtrt" + bytes(60), "a TensorRT-RTX engine already", "built from"),
+        (b"<!DOCTYPE html><html>", "a web page", "the file itself"),
+    ],
+)
+def test_a_file_of_another_format_is_named_with_the_way_to_onnx(
+    tmp_path: Path, data: bytes, kind: str, fix: str
+) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(data)
+    refusal = _refusal(path)
+    assert refusal.what.startswith(f"the file is {kind}")
+    assert fix in refusal.fix
+
+
+def test_weights_that_were_left_behind_are_told_once_for_all_tensors(tmp_path: Path) -> None:
+    model = linear_model()
+    model.graph.initializer.add().CopyFrom(model.graph.initializer[0])
+    model.graph.initializer[1].name = "more"
+    path = saved_externally(model, tmp_path / "m.onnx")
+    (tmp_path / "weights.bin").unlink()
+    refusal = _refusal(path)
+    assert refusal.what.endswith("lies in 'weights.bin', which is missing (as for 1 more)")
+    assert refusal.fix.startswith("put the file of the weights beside the model")
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
