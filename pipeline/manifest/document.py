@@ -235,7 +235,7 @@ def _one_line(text: str) -> str:
 
 def _names_in(folder: Path) -> list[str]:
     try:
-        return sorted(entry.name for entry in folder.iterdir())[:1000]
+        return sorted(entry.name for entry in folder.iterdir() if entry.suffix.lower() in (".yaml", ".yml"))[:1000]
     except OSError:
         return []
 

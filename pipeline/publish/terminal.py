@@ -1,7 +1,9 @@
-"""A report and a plan for whoever sits at the terminal or reads the job's log. Fits 80 columns."""
+"""A report and a plan for whoever sits at the terminal, in its columns, or reads the job's log, which has none."""
 
 from __future__ import annotations
 
+import os
+import re
 from itertools import chain
 from typing import IO, TYPE_CHECKING, cast
 
@@ -38,6 +40,10 @@ if TYPE_CHECKING:
     from pipeline.publish.report import Report
 
 _LOG_LINES = 10
+_LOG_COLUMNS = 10_000
+"""More than a row of any table needs."""
+_WHEN_MADE = re.compile(r"; made [0-9]{4}-[0-9T:-]+Z$")
+"""What sets apart the reasons of cached jobs, which share everything else."""
 _FIGURES = frozenset({"size", "top-1 %", "cosine", "time (last)", "last time", "time", "share", *CHANGE_HEADER[1:3]})
 _VERDICT_STYLES = {Outcome.PASSED: "bold green", Outcome.FAILED: "bold red", Outcome.CANCELLED: "bold yellow"}
 _STYLES = {
@@ -56,22 +62,24 @@ def print_report(
 ) -> None:
     """Table, reasons, failures, warnings, and the verdict as the last line.
 
-    ``width`` is in columns, the terminal's where ``None``. Colours only where ``stream`` is a terminal and
-    ``NO_COLOR`` is unset. A stream that fails is no error.
+    ``width`` is in columns, the terminal's where ``None``; a log's lines are as long as they must be. Colours only
+    where ``stream`` is a terminal and ``NO_COLOR`` is unset. A stream that fails is no error.
     """
     console = console_for(ForgivingStream(stream), width)
+    fold = _folds(console, width)
     header = ("job", "status", "size", "top-1 %", "cosine", "time (last)")
     if report.jobs or not report.failures:
-        _print_table(console, header, [_cells(job) for job in report.jobs])
+        _print_table(console, header, [_cells(job) for job in report.jobs], fold=fold)
     speed = speed_rows(report)
     if speed:
         console.print()
-        _print_table(console, SPEED_HEADER, [(row.job.id, *row.cells) for row in speed])
+        _print_table(console, SPEED_HEADER, [(row.job.id, *row.cells) for row in speed], fold=fold)
     details = details or Details()
     changes = change_rows(report, details)
     if changes:
         console.print()
-        _print_table(console, (CHANGE_HEADER[0], "verdict", *CHANGE_HEADER[1:3]), list(map(_change_cells, changes)))
+        columns = (CHANGE_HEADER[0], "verdict", *CHANGE_HEADER[1:3])
+        _print_table(console, columns, list(map(_change_cells, changes)), fold=fold)
     lines = chain(
         _base_lines(report, details),
         _speed_lines(report),
@@ -81,7 +89,7 @@ def print_report(
         _warning_lines(report),
         checked_as_text(report),
     )
-    _print_lines(console, lines, fold=console.is_terminal or width is not None)
+    _print_lines(console, lines, fold=fold)
     told = verdict_text(report, *against_base_texts(report, details))
     console.print(_text(told, _VERDICT_STYLES[report.verdict]))
 
@@ -98,7 +106,7 @@ def print_plan(plan: Plan, stream: TextIO | None, *, width: int | None = None) -
         )
         for planned in plan.jobs
     ]
-    _print_table(console, ("job", "state", "last time", "why"), rows)
+    _print_table(console, ("job", "state", "last time", "why"), rows, fold=_folds(console, width))
 
 
 def console_for(stream: ForgivingStream, width: int | None = None) -> Console:
@@ -119,10 +127,17 @@ def console_for(stream: ForgivingStream, width: int | None = None) -> Console:
 
 def print_table(stream: TextIO | None, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on its own; a stream that fails is no error."""
-    _print_table(console_for(ForgivingStream(stream)), header, rows)
+    console = console_for(ForgivingStream(stream))
+    _print_table(console, header, rows, fold=_folds(console, None))
 
 
-def _print_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _folds(console: Console, width: int | None) -> bool:
+    """Whether lines are folded: where a person reads them in columns, not in a log, which is searched for whole ids."""
+    return console.is_terminal or width is not None or "COLUMNS" in os.environ
+
+
+def _print_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]], *, fold: bool) -> None:
+    from rich.measure import Measurement
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
@@ -131,7 +146,15 @@ def _print_table(console: Console, header: Sequence[str], rows: Sequence[Sequenc
     for row in rows:
         job_id, state, *others = map(one_line, row)
         table.add_row(_text(job_id), _text(state, _STYLES.get(state, "")), *map(_text, others))
-    console.print(table)
+    if fold:
+        console.print(table)
+        return
+    options = console.options.update(width=_LOG_COLUMNS)
+    lines = console.render_lines(
+        table, options.update(width=Measurement.get(console, options, table).maximum), pad=False
+    )
+    for line in lines:
+        console.print(_text("".join(segment.text for segment in line).rstrip()), soft_wrap=True)
 
 
 def _cells(job: JobReport) -> tuple[str, ...]:
@@ -169,7 +192,7 @@ def _speed_lines(report: Report) -> Iterator[str]:
 
 
 def _why_lines(report: Report) -> Iterator[str]:
-    for reason, ids in _grouped((job.reason, job.id) for job in report.jobs):
+    for reason, ids in _grouped((_WHEN_MADE.sub("", job.reason), job.id) for job in report.jobs):
         yield f"why: {one_line(reason)}"
         yield f"    {', '.join(map(one_line, ids))}"
 

@@ -123,6 +123,7 @@ def test_a_named_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named_with_the_nearest_one(tmp_path: Path) -> None:
     _document(tmp_path, "a: 1\n")
+    (tmp_path / "m.y").mkdir()
     _, (fault,) = read_document(tmp_path / "m.yml")
     assert (fault.what, fault.fix) == (f"there is no such file in {tmp_path}", "did you mean 'm.yaml'?")
 

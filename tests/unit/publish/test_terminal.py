@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,43 @@ def test_the_plan_looks_as_it_did() -> None:
 @pytest.mark.parametrize("text", ["harmless", "x" * 500, "日本語" * 90, "a b " * 90])
 def test_no_line_is_wider_than_the_terminal(text: str, width: int) -> None:
     assert max(map(cell_len, printed(hostile_report(text), width).splitlines())) <= width
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What is no terminal, and has no columns."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    return io.StringIO()
+
+
+def test_a_log_has_each_job_on_a_line_of_its_own_whatever_its_length(log: io.StringIO) -> None:
+    long = replace(sample_report().jobs[0], id=f"{'detector-' * 8}/sm_89/fp16", reason="made anew: " + "x y " * 60)
+    print_report(replace(sample_report(), jobs=(long,)), log)
+    assert [line for line in log.getvalue().splitlines() if line.startswith(f"{long.id} ")]
+    assert [line for line in log.getvalue().splitlines() if line.endswith(" ")] == []
+
+
+def test_so_has_the_log_of_a_plan(log: io.StringIO) -> None:
+    reason = "changed: " + " ".join(f"field-{number}" for number in range(25))
+    print_plan(Plan((replace(sample_plan().jobs[0], reason=reason),)), log)
+    assert len(log.getvalue().splitlines()) == 2
+    assert reason in log.getvalue()
+
+
+def test_columns_that_are_asked_for_are_kept_in_a_log(log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    print_plan(sample_plan(), log)
+    assert max(map(len, log.getvalue().splitlines())) <= 60
+
+
+def test_cached_jobs_share_their_reason_whenever_they_were_made(log: io.StringIO) -> None:
+    first, second, *_ = sample_report().jobs
+    jobs = tuple(
+        replace(job, reason=f"every ingredient is the same; made 2026-01-02T03:04:0{place}Z")
+        for place, job in enumerate((first, second))
+    )
+    print_report(replace(sample_report(), jobs=jobs), log)
+    assert f"why: every ingredient is the same\n    {first.id}, {second.id}\n" in log.getvalue()
 
 
 def test_the_verdict_is_the_last_line() -> None:
