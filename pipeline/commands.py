@@ -18,6 +18,7 @@ from pipeline.failure_logs import logs_from_outcomes
 from pipeline.manifest.load import load_manifest
 from pipeline.operators import check_operators
 from pipeline.outcome import JobOutcome, run_exit_code
+from pipeline.paths import OutsideFolderError
 from pipeline.plan import PlannedJob, State, jobs_from_manifest
 from pipeline.publish.details import Details
 from pipeline.publish.job_report import EngineReport, Status
@@ -187,7 +188,7 @@ def _delivered(
         job = outcome.planned.job
         try:
             engine = deliver_engine(context.settings.out, outcome, planned.models[job.model.name], context.recipes)
-        except OSError as error:
+        except (OSError, OutsideFolderError) as error:
             failure = BuildError(
                 f"the engine of {job.id} could not be written",
                 why=str(error),

@@ -13,7 +13,7 @@ from pipeline.digest import Digest, digest_from_file
 from pipeline.engine_recipes import takes_table
 from pipeline.errors import PublishError, SettingsError
 from pipeline.inspection.layers import LAYERS_SUFFIX, layers_to_json
-from pipeline.paths import remove_unfinished, write_bytes_atomically, written_atomically
+from pipeline.paths import remove_unfinished, unlinked, write_bytes_atomically, written_atomically
 from pipeline.provenance.statement import PROVENANCE_FILE, PROVENANCE_SUFFIX
 from pipeline.publish.details import details_to_json
 from pipeline.publish.job_report import EngineReport, TensorReport
@@ -49,10 +49,11 @@ def deliver_engine(out: Path, outcome: JobOutcome, model: SurveyedModel, recipes
     """Write a fit engine and its sidecar; remove what an earlier run left where there is none to deliver.
 
     An engine that was left in the cache is not written, and its report has no path. A job for another machine leaves
-    files alone: they may have been brought from there. Raises ``OSError``.
+    files alone: they may have been brought from there. Raises ``OSError``, and ``OutsideFolderError`` where a link
+    would lead the engine, or the removal of one, out of ``out``.
     """
     job, engine = outcome.planned.job, outcome.engine
-    path = out / engine_path(job)
+    path = unlinked(out, engine_path(job))
     if engine is None or not outcome.fit:
         if outcome.error is not None:
             _remove_delivered(path)

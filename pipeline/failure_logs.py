@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.assemble import Log
 from pipeline.errors import ModelError
+from pipeline.paths import OutsideFolderError, contained
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,9 +30,13 @@ def logs_from_outcomes(out: Path, outcomes: Iterable[JobOutcome]) -> dict[str, L
         error = outcome.error
         if error is None or error.log is None or isinstance(error, ModelError):
             continue
-        with contextlib.suppress(OSError, ValueError), error.log.open("rb") as file:
+        with contextlib.suppress(OSError, ValueError, OutsideFolderError):
             path = error.log.relative_to(out).as_posix()
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
-            lines = file.read().decode(errors="replace").splitlines()
+            # The checkout may hold anything of that name.
+            if not (log := contained(out, path)).is_file():
+                continue
+            with log.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+                lines = file.read().decode(errors="replace").splitlines()
             logs[outcome.planned.job.id] = Log(path, tuple(lines[-_TAIL_LINES:]))
     return logs

@@ -30,6 +30,17 @@ def contained(folder: Path, relative: str) -> Path:
     ``folder`` itself may be reached through links. The file need not exist. A regular file with more than one
     hard link is refused too: it may be a name for a file that lies elsewhere (``onnx/docs/security.md``).
     """
+    path = unlinked(folder, relative)
+    if path.is_file() and path.stat().st_nlink > 1:
+        raise OutsideFolderError(f"{path} has more than one hard link")
+    return path
+
+
+def unlinked(folder: Path, relative: str) -> Path:
+    """The path as ``contained`` has it, for what is about to be written in place of whatever has that name now.
+
+    Before a run its output folder is what the checkout holds, so that whoever wrote that may have put links there.
+    """
     pure = PurePosixPath(relative)
     if pure.is_absolute() or not pure.parts or ".." in pure.parts or "\0" in relative or "\\" in relative:
         raise OutsideFolderError(f"{relative!r} must be a relative path below {folder}")
@@ -38,8 +49,6 @@ def contained(folder: Path, relative: str) -> Path:
         path = path / part
         if path.is_symlink():
             raise OutsideFolderError(f"{path} is a symbolic link")
-    if path.is_file() and path.stat().st_nlink > 1:
-        raise OutsideFolderError(f"{path} has more than one hard link")
     return path
 
 

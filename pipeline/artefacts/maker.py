@@ -13,7 +13,7 @@ from pipeline.artefacts.recipe import Artefact, Recipe
 from pipeline.build.progress_monitor import progress_text
 from pipeline.child.children import Children
 from pipeline.errors import BuildError, Cancelled, ModelError, PipelineError
-from pipeline.paths import contained, write_bytes_atomically
+from pipeline.paths import OutsideFolderError, contained, unlinked, write_bytes_atomically
 from pipeline.plan import previous_s_from_lookup
 from pipeline.provenance.statement import PROVENANCE_FILE
 
@@ -192,7 +192,16 @@ class Maker:
         return outcome, elapsed_s
 
     def _log_of(self, recipe: Recipe, way: Recipe | Shortcut) -> Path:
-        return self.logs / recipe.subject / f"{recipe.key.kind if isinstance(way, Recipe) else way.task}.log"
+        """Where what the children print goes. Raises ``BuildError`` where a link would lead it out of the logs."""
+        name = f"{recipe.key.kind if isinstance(way, Recipe) else way.task}.log"
+        try:
+            return unlinked(self.logs.parent, f"{self.logs.name}/{recipe.subject}/{name}")
+        except OutsideFolderError as error:
+            raise BuildError(
+                f"the log of {recipe.subject} could not be written",
+                why=str(error),
+                fix="remove the link, or name another output folder with --out",
+            ) from error
 
 
 def _timeout_s(order: Order, limit_s: float) -> float:

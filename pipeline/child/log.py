@@ -44,7 +44,9 @@ class BoundedLog:
         self._tail = bytearray()
         self._total = 0
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("wb", buffering=0)
+        # What has that name is replaced, never written to: it may be a pipe, or another name of somebody's file.
+        path.unlink(missing_ok=True)
+        self._file = path.open("xb", buffering=0)
 
     def __enter__(self) -> BoundedLog:
         return self

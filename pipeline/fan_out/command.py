@@ -17,6 +17,7 @@ from pipeline.errors import Cancelled, PipelineError, PublishError
 from pipeline.fan_out.matrix import batches_from_jobs, github_matrix, gitlab_pipeline
 from pipeline.fan_out.settled import settled_or_planned
 from pipeline.outcome import JobOutcome, run_exit_code
+from pipeline.paths import OutsideFolderError
 from pipeline.publish.details import Details
 from pipeline.publish.escape import one_line
 from pipeline.publish.github import write_outputs
@@ -63,7 +64,7 @@ def plan_matrix(settings: Settings, cancel: threading.Event, host: str) -> int:
                 for each in settled
                 if (engine := deliver_engine(settings.out, each, models[each.planned.job.model.name], recipes))
             }
-        except OSError as error:
+        except (OSError, OutsideFolderError) as error:
             raise PublishError(
                 "a cached engine could not be written", why=str(error), fix=f"check {settings.out} and its space"
             ) from error

@@ -1,0 +1,93 @@
+"""T6, T8: links that a checkout holds in place of what a run writes lead nothing out of its folder, and nothing in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import main
+
+EXAMPLE = Path(__file__).parents[2] / "examples/digits"
+SECRET = "canary-3b1d90"
+JOB = "digits/sm_89/int8"
+MANIFEST = """\
+version: 1
+models:
+  - name: digits
+    onnx: model.onnx
+    profiles:
+      - image: {{min: [1, 1, 8, 8], opt: [8, 1, 8, 8], max: [32, 1, 8, 8]}}
+    targets: [{{compute_capability: "8.9", runtime: tensorrt-rtx}}]
+    precisions: [int8]
+    calibration: {{data: calibration.npz, method: entropy, samples: {samples}}}
+"""
+FORMS = ("json", "md", "html")
+FAILS, BUILDS = 100_000, 16
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout with a sound model, beside a file and a folder that are nobody's business."""
+    (tmp_path / "secret").write_text(SECRET)
+    (tmp_path / "outside").mkdir()
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    for name in ("model.onnx", "calibration.npz"):
+        shutil.copy(EXAMPLE / name, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def run(checkout: Path, samples: int) -> int:
+    (checkout / "trt-engines.yaml").write_text(MANIFEST.format(samples=samples))
+    return main(["run"], {})
+
+
+@pytest.mark.parametrize("plant", [Path.symlink_to, Path.hardlink_to], ids=["symbolic link", "hard link"])
+def test_T08_a_file_that_a_planted_log_stands_for_is_in_no_report(
+    checkout: Path, capfd: pytest.CaptureFixture[str], plant: object
+) -> None:
+    log = checkout / f"engines/logs/{JOB}/engine.log"
+    log.parent.mkdir(parents=True)
+    assert callable(plant)
+    plant(log, checkout.parent / "secret")
+    assert run(checkout, FAILS) != 0
+    printed = capfd.readouterr()
+    for text in (printed.out, printed.err, *((checkout / f"engines/report.{form}").read_text() for form in FORMS)):
+        assert SECRET not in text
+
+
+@pytest.mark.parametrize("place", ["logs", "logs/digits", f"logs/{JOB}", "digits", "digits/sm_89"])
+def test_T06_nothing_is_written_through_a_linked_folder(
+    checkout: Path, capfd: pytest.CaptureFixture[str], place: str
+) -> None:
+    link = checkout / "engines" / place
+    link.parent.mkdir(parents=True)
+    link.symlink_to(checkout.parent / "outside")
+    assert run(checkout, BUILDS) in {4, 6}
+    printed = capfd.readouterr()
+    assert "is a symbolic link" in printed.out + printed.err
+    assert "Traceback" not in printed.err
+    assert list((checkout.parent / "outside").rglob("*")) == []
+
+
+@pytest.mark.parametrize("name", [f"logs/{JOB}/engine.log", f"{JOB}.engine", f"{JOB}.json", "report.json"])
+@pytest.mark.parametrize("plant", [Path.symlink_to, Path.hardlink_to], ids=["symbolic link", "hard link"])
+def test_T06_no_file_of_another_name_is_changed(checkout: Path, name: str, plant: object) -> None:
+    path = checkout / "engines" / name
+    path.parent.mkdir(parents=True)
+    assert callable(plant)
+    plant(path, checkout.parent / "secret")
+    run(checkout, BUILDS)
+    assert (checkout.parent / "secret").read_text() == SECRET
+
+
+@pytest.mark.parametrize(("samples", "code"), [(BUILDS, 0), (FAILS, 4)])
+def test_T06_a_pipe_in_place_of_a_log_is_not_waited_for(checkout: Path, samples: int, code: int) -> None:
+    log = checkout / f"engines/logs/{JOB}/engine.log"
+    log.parent.mkdir(parents=True)
+    os.mkfifo(log)
+    assert run(checkout, samples) == code
