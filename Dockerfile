@@ -17,7 +17,7 @@ COPY schemas /opt/trt-engines/program/schemas
 COPY pipeline /opt/trt-engines/program/pipeline
 RUN /opt/trt-engines/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/trt-engines/program \
   && mkdir /opt/trt-engines/bin \
-  && printf '#!/bin/sh\nexec /opt/trt-engines/venv/bin/python /opt/trt-engines/program/entrypoint.py "$@"\n' \
+  && printf '#!/bin/sh\nexec /opt/trt-engines/venv/bin/python -I -B -u /opt/trt-engines/program/entrypoint.py "$@"\n' \
     > /opt/trt-engines/bin/trt-engines \
   && chmod 755 /opt/trt-engines/bin/trt-engines
 
@@ -39,9 +39,7 @@ COPY --from=packages /opt/trt-engines/venv /opt/trt-engines/venv
 COPY --from=program /opt/trt-engines/program /opt/trt-engines/program
 COPY --from=program /opt/trt-engines/bin /opt/trt-engines/bin
 ENV PATH=/opt/trt-engines/bin:${PATH} \
-  PYTHONDONTWRITEBYTECODE=1 \
-  PYTHONNOUSERSITE=1 \
-  PYTHONUNBUFFERED=1 \
   TRT_ENGINE_HAND_OVER=true
-# No shell between the runner and the program: a shell drops variables such as INPUT_CACHE-SCOPE.
-ENTRYPOINT ["/opt/trt-engines/venv/bin/python", "/opt/trt-engines/program/entrypoint.py"]
+# No shell between the runner and the program: a shell drops variables such as INPUT_CACHE-SCOPE. Isolated, because a
+# job's PYTHONPATH often leads into the checkout, whose yaml.py would run here beside the credentials.
+ENTRYPOINT ["/opt/trt-engines/venv/bin/python", "-I", "-B", "-u", "/opt/trt-engines/program/entrypoint.py"]

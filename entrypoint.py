@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class _Interrupt:
 
 
 def _run() -> int:
+    # In isolated mode, as in the image, Python does not look where its program lies.
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
     from pipeline.action.step import run_step
 
     return run_step(sys.argv[1:], os.environ)

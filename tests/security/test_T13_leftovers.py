@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,12 +15,37 @@ from tests.support.faulty_step import MANIFEST, run_step_in, statuses_in
 from tests.support.leftovers import half_written
 from tests.support.recordings import recordings
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+ROOT = Path(__file__).parents[2]
 __all__ = ["recordings"]
 ONLY = ("--only", "digits/sm_89/fp32")
 PLANTED = b"planted"
+
+
+def _starts() -> list[list[str]]:
+    """How the image starts the program: for a runner, and by its name in a shell; the interpreter left out."""
+    text = (ROOT / "Dockerfile").read_text()
+    (entry,) = re.findall(r"^ENTRYPOINT (.*)$", text, re.MULTILINE)
+    (script,) = re.findall(r"\\nexec (.*) \"\$@\"", text)
+    return [json.loads(entry)[1:], script.split()[1:]]
+
+
+@pytest.mark.parametrize("start", _starts(), ids=["action", "command"])
+def test_T13_no_module_of_the_checkout_is_imported_into_the_image_s_program(tmp_path: Path, start: list[str]) -> None:
+    """A workflow's ``PYTHONPATH: .`` is meant for its own tests; here it would run a stranger's file beside a token."""
+    for name in ("sitecustomize", "usercustomize", "yaml", "requests", "boto3", "json", "pipeline"):
+        (tmp_path / f"{name}.py").write_text("open('planted-ran', 'w').close()\nraise SystemExit('planted')")
+    leads_here = dict.fromkeys(("PYTHONPATH", "PYTHONUSERBASE", "PYTHONPLATLIBDIR"), ".")
+    program = [word.replace("/opt/trt-engines/program", str(ROOT)) for word in start]
+    ran = subprocess.run(
+        [sys.executable, *program, "validate", "--manifest", str(tmp_path / "gone.yaml")],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **leads_here},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, "there is no such file" in ran.stderr) == (3, True), ran.stderr
+    assert not (tmp_path / "planted-ran").exists()
 
 
 @pytest.mark.parametrize("fault", [None, "crash", "lie"])
