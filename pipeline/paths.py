@@ -52,6 +52,19 @@ def unlinked(folder: Path, relative: str) -> Path:
     return path
 
 
+def link_on_the_way(path: Path, folder: Path) -> Path | None:
+    """The first symbolic link by which ``path`` is reached from ``folder``; ``None`` too where it lies elsewhere."""
+    whole = folder / path
+    if not whole.is_relative_to(folder):
+        return None
+    step = folder
+    for part in whole.relative_to(folder).parts:
+        step = step / part
+        if step.is_symlink():
+            return step
+    return None
+
+
 @contextlib.contextmanager
 def written_atomically(path: Path) -> Iterator[IO[bytes]]:
     """A binary file that becomes ``path`` when the block ends well, and vanishes when it does not.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import SettingsError
 from pipeline.given_paths import folder_from_text, path_from_text
 from pipeline.hosts.job_log import JobLog
+from pipeline.paths import link_on_the_way
 from pipeline.provenance.origin import LOCAL_BUILDER, Origin
 from pipeline.revision import Revision
 
@@ -104,8 +105,13 @@ def settings_from_mapping(
             "TRT_ENGINE_CACHE_SECRET and TRT_ENGINE_CACHE_KMS_KEY are both set", fix="seal the cache with one of them"
         )
     summary, outputs = environment.get("GITHUB_STEP_SUMMARY"), environment.get("GITHUB_OUTPUT")
+    manifest_path = path_from_text(manifest or environment.get("TRT_ENGINE_MANIFEST") or DEFAULT_MANIFEST, "--manifest")
+    out_path = folder_from_text(out or environment.get("TRT_ENGINE_OUT") or DEFAULT_OUT, "--out")
+    if "true" in {environment.get("GITHUB_ACTIONS"), environment.get("GITLAB_CI")}:
+        _check_links("manifest", manifest_path)
+        _check_links("output folder", out_path)
     return Settings(
-        manifest=path_from_text(manifest or environment.get("TRT_ENGINE_MANIFEST") or DEFAULT_MANIFEST, "--manifest"),
+        manifest=manifest_path,
         cache=None if cache_text == "none" else place_from_text(cache_text),
         cache_scope=(cache_scope or environment.get("TRT_ENGINE_CACHE_SCOPE") or _scope_from(environment)),
         cache_required=cache_required,
@@ -113,7 +119,7 @@ def settings_from_mapping(
         fetch_engines=_fetch_from(fetch or environment.get("TRT_ENGINE_FETCH") or FETCH[0]) == FETCH[0],
         cache_secret=secret or None,
         cache_kms_key=kms_key or None,
-        out=folder_from_text(out or environment.get("TRT_ENGINE_OUT") or DEFAULT_OUT, "--out"),
+        out=out_path,
         only=only or "*",
         require_all=require_all,
         workers=cores,
@@ -129,6 +135,20 @@ def settings_from_mapping(
         if publish or publish_required
         else None,
     )
+
+
+def _check_links(subject: str, path: Path) -> None:
+    """Refuse what a link in the checkout stands for: whoever wrote that may have let it lead anywhere on the runner.
+
+    Faults quote what a manifest holds, and end up in a comment. Raises ``SettingsError``.
+    """
+    link = link_on_the_way(path, Path.cwd())
+    if link is not None:
+        raise SettingsError(
+            f"the {subject} is not reached through links of the checkout",
+            why=f"{link} is a symbolic link",
+            fix="name the place that it leads to",
+        )
 
 
 def publishing_from_mapping(environment: Mapping[str, str], *, required: bool) -> Publishing:

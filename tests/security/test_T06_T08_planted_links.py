@@ -1,4 +1,4 @@
-"""T6, T8: links that a checkout holds in place of what a run writes lead nothing out of its folder, and nothing in."""
+"""T6, T8: links that a checkout holds in place of what a run reads or writes lead nothing out of it, and nothing in."""
 
 from __future__ import annotations
 
@@ -91,3 +91,26 @@ def test_T06_a_pipe_in_place_of_a_log_is_not_waited_for(checkout: Path, samples:
     log.parent.mkdir(parents=True)
     os.mkfifo(log)
     assert run(checkout, samples) == code
+
+
+@pytest.mark.parametrize("runner", ["GITHUB_ACTIONS", "GITLAB_CI"])
+@pytest.mark.parametrize("command", ["run", "plan", "validate"])
+@pytest.mark.parametrize("manifest", ["trt-engines.yaml", "linked/secret", "./linked/../linked/secret"])
+def test_T08_what_a_linked_manifest_leads_to_is_not_quoted(
+    checkout: Path, capfd: pytest.CaptureFixture[str], runner: str, command: str, manifest: str
+) -> None:
+    (checkout / "trt-engines.yaml").symlink_to(checkout.parent / "secret")
+    (checkout / "linked").symlink_to(checkout.parent)
+    assert main([command, "--manifest", manifest], {runner: "true"}) == 2
+    printed = capfd.readouterr()
+    assert "symbolic link" in printed.err
+    assert SECRET not in printed.out + printed.err
+    assert not (checkout / "engines").exists()
+
+
+def test_T06_a_linked_output_folder_is_refused_on_a_runner(checkout: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(EXAMPLE / "trt-engines.yaml", checkout)
+    (checkout / "engines").symlink_to(checkout.parent / "outside")
+    assert main(["run"], {"GITHUB_ACTIONS": "true"}) == 2
+    assert "symbolic link" in capfd.readouterr().err
+    assert list((checkout.parent / "outside").iterdir()) == []
