@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts.recipe import Recipe
@@ -10,6 +9,7 @@ from pipeline.engine_recipes import engine_request, gpus_to_run_on
 from pipeline.inspection.layers import layers_from_json
 from pipeline.measurement_keys import layers_key, rebuild_key
 from pipeline.recipes import memory_bytes
+from pipeline.strict_json import strict_json
 from pipeline.stripped import runnable_file, sources_with_weights
 
 if TYPE_CHECKING:
@@ -88,12 +88,12 @@ def layers_file(layers: Artefact) -> Path:
 
 def layers_of(layers: Artefact) -> EngineLayers:
     """The layers of an artefact, which were checked when it was fetched or made."""
-    return layers_from_json(json.loads(layers_file(layers).read_text(encoding="utf-8")))
+    return layers_from_json(strict_json(layers_file(layers).read_bytes()))
 
 
 def _faults(files: Mapping[str, Path], outcome: Mapping[str, Any]) -> tuple[str, ...]:
     try:
-        layers_from_json(json.loads(files[outcome["layers"]].read_text(encoding="utf-8")))
+        layers_from_json(strict_json(files[outcome["layers"]].read_bytes()))
     except (KeyError, ValueError) as error:
         return (f"its layers cannot be read: {error}",)
     return ()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import BuildError, DeviceError, Fault, ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from pipeline.plan import Job
     from pipeline.recipes import Recipes
@@ -33,13 +34,23 @@ def check_operators(recipes: Recipes, models: Mapping[str, SurveyedModel], jobs:
         if runtime in recipes.runtimes:
             with contextlib.suppress(BuildError, DeviceError):
                 answer = recipes.workshop.obtain(recipes.operators(models[name], runtime))
-                told = [_line(models[name], runtime, refused) for refused in answer.outcome.get("refused", ())]
+                told = [_line(models[name], runtime, refused) for refused in answer.outcome["refused"]]
                 lines += told
                 places += (_place(models[name], line) for line in told)
     if lines:
         error = ModelError(_WHAT, why="\n  " + "\n  ".join(lines) + "\n", fix=_FIX)
         error.faults = tuple(places)
         raise error
+
+
+def operators_faults(_files: Mapping[str, Path], outcome: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is wrong with an answer of a parser: it is shown as it is, so it must be lists of texts."""
+    fields = {"operator": str, "nodes": list, "reason": str}
+    for refused in outcome["refused"]:
+        told = isinstance(refused, dict) and {name: type(value) for name, value in refused.items()} == fields
+        if not told or not all(isinstance(node, str) for node in refused["nodes"]):
+            return ("a refused operator is not told by its name, its nodes and the reason",)
+    return ()
 
 
 def _line(model: SurveyedModel, runtime: str, refused: Mapping[str, object]) -> str:

@@ -17,6 +17,7 @@ from pipeline.ingredients import (
 )
 from pipeline.manifest.types import CalibrationMethod
 from pipeline.measurement_keys import check_key
+from pipeline.operators import operators_faults
 from pipeline.prepare.calibration_table import read_table
 from pipeline.prepare.facts import facts_to_json
 from pipeline.provenance.origin import Origin
@@ -67,6 +68,7 @@ class Recipes:
             task="check-operators",
             stage="checking operators of",
             request=lambda _: {"runtime": runtime, "model": str(model.spec.onnx)},
+            faults=operators_faults,
             gpus=self.gpus if runtime == TENSORRT else (),
             memory_bytes=memory_bytes(model),
         )

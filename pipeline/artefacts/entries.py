@@ -7,9 +7,10 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artefacts.recipe import Artefact
+from pipeline.artefacts.recipe import Artefact, faults_of_outcome
 from pipeline.cache.answers import Hit, Miss, Off, Rejected
 from pipeline.paths import write_bytes_atomically
+from pipeline.strict_json import strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -125,8 +126,8 @@ class Entries:
             return paths
         files = {path.name: path for path in paths}
         try:
-            outcome = json.loads(files.pop(_OUTCOME_FILE).read_bytes())
-            faults = faults_of(files, outcome) if faults_of else ()
+            outcome = strict_json(files.pop(_OUTCOME_FILE).read_bytes())
+            faults = faults_of_outcome(outcome) or (faults_of(files, outcome) if faults_of else ())
         except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
             faults = (f"its outcome cannot be read: {error}",)
         if faults:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artefacts.recipe import Artefact, Recipe
+from pipeline.artefacts.recipe import Artefact, Recipe, faults_of_outcome
 from pipeline.build.progress_monitor import progress_text
 from pipeline.child.children import Children
 from pipeline.errors import BuildError, Cancelled, ModelError, PipelineError
@@ -228,7 +228,7 @@ def _checked_files(recipe: Recipe, outcome: Mapping[str, Any], folder: Path, log
     """
     try:
         files = {name: contained(folder, name) for name in recipe.files(outcome)}
-        faults = recipe.faults(files, outcome)
+        faults = faults_of_outcome(outcome) or recipe.faults(files, outcome)
     except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
         faults = (f"{type(error).__name__}: {error}",)
     if faults:

@@ -115,3 +115,12 @@ class Artefact:
     def digest(self, name: str) -> Digest:
         """The digest of its file ``name``."""
         return self.blobs[name].digest if name in self.blobs else digest_from_file(self.files[name])
+
+
+def faults_of_outcome(outcome: object) -> tuple[str, ...]:
+    """What is wrong with an answer, whatever its task: a child that went wrong, or a planted entry, may hold anything."""
+    if not isinstance(outcome, dict):
+        return ("its outcome is no object",)
+    warnings = outcome.get("warnings", [])
+    sound = isinstance(warnings, list) and all(isinstance(each, str) for each in warnings)
+    return () if sound else ("its `warnings` are no list of texts",)

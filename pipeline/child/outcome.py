@@ -16,6 +16,7 @@ from pipeline.errors import (
     RegressionError,
     SettingsError,
 )
+from pipeline.strict_json import strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,8 +64,8 @@ def result_from_outcome(data: bytes) -> dict[str, Any]:
     Raises the error that it holds, as the class that was raised in the child, and ``NotAnOutcomeError``.
     """
     try:
-        value = json.loads(data, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        value = strict_json(data)
+    except ValueError as error:
         raise NotAnOutcomeError(str(error)) from None
     match value:
         case {"result": dict(result)} if len(value) == 1:
@@ -80,7 +81,3 @@ def _error_from_parts(parts: dict[str, Any]) -> PipelineError:
     if kind is None or parts.keys() != {"class", *_PARTS} or not all(isinstance(text, str) for text in texts.values()):
         raise NotAnOutcomeError("an error of no known class")
     return kind(str(texts["what"]), why=str(texts["why"]), fix=str(texts["fix"]), where=str(texts["where"]))
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")

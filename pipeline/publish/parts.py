@@ -166,6 +166,8 @@ def _joined(parts: Sequence[Details]) -> Details:
 
 def _read(path: Path, read: Callable[[Any], Read]) -> Read:
     try:
+        if not path.is_file():  # a pipe would be waited for without end
+            raise RecordError("it is no regular file")
         with path.open("rb") as file:
             data = file.read(_LIMIT_BYTES + 1)
         if len(data) > _LIMIT_BYTES:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from tests.support.layers import engine_of, layer
 from tests.support.reports import job_report, measurement, report_of, sample_report
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -151,6 +153,21 @@ def test_a_file_that_is_no_report_is_refused_and_named(tmp_path: Path, name: str
     with pytest.raises(SettingsError, match="no report that this version reads") as raised:
         read_parts(tmp_path)
     assert raised.value.where == str(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", [REPORT_JSON, DETAILS_JSON])
+@pytest.mark.parametrize("plant", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["a pipe", "zeros"])
+def test_T7_what_would_be_read_without_end_is_no_report(
+    tmp_path: Path, name: str, plant: Callable[[Path], None]
+) -> None:
+    write(tmp_path, sample_report())
+    (tmp_path / name).unlink(missing_ok=True)
+    plant(tmp_path / name)
+    if name == REPORT_JSON:
+        with pytest.raises(SettingsError, match="no regular file"):
+            read_parts(tmp_path)
+    else:
+        assert not read_parts(tmp_path).details.known
 
 
 def test_figures_that_cannot_be_divided_by_are_refused(tmp_path: Path) -> None:
