@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import threading
 import time
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.bench.measurement import GpuState
 from pipeline.errors import DeviceError
+from pipeline.shared_gpu import opened_gpu, other_processes_told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,20 +42,17 @@ class GpuWatch:
     """Reads from ``__enter__`` to ``__exit__``; ``state`` sums it up, and is ``None`` where NVML says nothing."""
 
     def __init__(self) -> None:
-        self._handle, self._nvml = _opened()
+        self._handle, self._nvml = opened_gpu()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read_until_stopped, daemon=True)
         self._readings: list[_Reading] = []
 
     def refuse_shared_gpu(self) -> None:
         """Raise ``DeviceError`` where another process computes on this GPU. Call before CUDA is first used."""
-        if self._handle is None:
-            return
-        others = self._ask(lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)) or ()
+        others = other_processes_told()
         if others:
-            compute = "other processes compute" if len(others) > 1 else "other process computes"
             raise DeviceError(
-                f"the GPU is shared: {len(others)} {compute} on it",
+                f"the GPU is shared: {others}",
                 why="what is timed beside other work is noise",
                 fix="give this runner a GPU of its own, or stop what else uses it (`nvidia-smi` lists it)",
             )
@@ -106,22 +103,6 @@ class GpuWatch:
             return question()
         except self._nvml.NVMLError:
             return None
-
-
-def _opened() -> tuple[Any, Any]:
-    """NVML's handle of the GPU that this process sees, and the module; the handle is ``None`` where there is none."""
-    try:
-        import pynvml
-    except ImportError:
-        return None, None
-    try:
-        pynvml.nvmlInit()
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0]
-        if visible.startswith(("GPU-", "MIG-")):
-            return pynvml.nvmlDeviceGetHandleByUUID(visible), pynvml
-        return pynvml.nvmlDeviceGetHandleByIndex(int(visible) if visible.isdecimal() else 0), pynvml
-    except pynvml.NVMLError:
-        return None, pynvml
 
 
 def throttling_told(state: GpuState | None) -> tuple[str, ...]:

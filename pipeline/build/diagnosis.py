@@ -36,7 +36,7 @@ _KNOWN = (
         "use another precision for this target",
     ),
     (
-        r"Could not find any implementation for node (?P<node>.*?)(?: due to|\.\s|\.?$)",
+        r"Could not find any implementation for node (?P<node>.*?)(?: due to|\.\s|\.?\)?$)",
         "no implementation of {node} fits, most likely for want of workspace memory",
         "raise or remove `build.workspace_mib`",
     ),

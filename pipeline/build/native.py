@@ -8,6 +8,7 @@ from pipeline.build.builder_log import BuilderLog
 from pipeline.build.plugins import load_plugins
 from pipeline.cuda import free_memory_text, require_gpu
 from pipeline.errors import BuildError, DeviceError
+from pipeline.shared_gpu import other_processes_told
 from pipeline.tensorrt_versions import lacking
 
 if TYPE_CHECKING:
@@ -36,12 +37,15 @@ class NativeTensorRT:
     """The objects that one child needs. The GPU is asked for first: without one, TensorRT 8.6 dies of a signal."""
 
     def __init__(self) -> None:
+        others = other_processes_told()
         require_gpu()
         import tensorrt as trt
 
         self.trt: Any = trt
         self.major = int(trt.__version__.split(".")[0])
         self.log = BuilderLog()
+        if others:
+            self.log.take("WARNING", f"the GPU is shared: {others}, so that tactics may be timed wrongly")
         self.logger = new_logger(trt, self.log)
         self.builder = self._new_builder()
         self.network: Any = None

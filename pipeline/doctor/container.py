@@ -29,7 +29,8 @@ class Surroundings:
     """What can be seen of the container and of the machine's driver. ``driver`` is the loaded module's version.
 
     ``gpu_nodes`` counts the GPUs' device files; ``libraries`` are the driver's that are there; ``asked`` is
-    ``NVIDIA_VISIBLE_DEVICES``, ``left`` is ``CUDA_VISIBLE_DEVICES``; ``shm_bytes`` the size of ``/dev/shm``.
+    ``NVIDIA_VISIBLE_DEVICES``, ``left`` is ``CUDA_VISIBLE_DEVICES``; ``shm_bytes`` the size of ``/dev/shm``;
+    ``own_tmp`` says whether ``/tmp``, where the locks of GPUs lie, is the container's own.
     """
 
     container: bool
@@ -40,6 +41,7 @@ class Surroundings:
     left: str | None
     shm_bytes: int | None
     docker_socket: bool
+    own_tmp: bool
 
 
 def surroundings(root: Path = Path("/")) -> Surroundings:
@@ -63,6 +65,7 @@ def surroundings(root: Path = Path("/")) -> Surroundings:
         left=os.environ.get(VARIABLE),
         shm_bytes=shm_bytes,
         docker_socket=(root / "var/run/docker.sock").exists(),
+        own_tmp=not (root / "tmp").is_mount(),
     )
 
 
@@ -111,6 +114,12 @@ def _container_findings(seen: Surroundings, gpus: int) -> Iterator[Finding]:
     if seen.shm_bytes is not None and seen.shm_bytes < _ENOUGH_SHM_BYTES and gpus:
         text = f"{seen.shm_bytes // _MIB} MiB, and frameworks that load data in processes want more: --shm-size 1g"
         yield Finding("note", "shared memory", text)
+    if seen.own_tmp and gpus:
+        text = (
+            "the locks that keep two runs from one GPU lie in this container's own /tmp: where several containers use "
+            "one GPU, start each with --volume /tmp:/tmp, or give each GPUs of its own"
+        )
+        yield Finding("note", "GPU locks", text)
     if seen.docker_socket:
         text = "reachable from here, so this container is as powerful as root on the machine: see docs/security.md"
         yield Finding("note", "docker.sock", text)

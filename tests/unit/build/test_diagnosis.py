@@ -33,7 +33,7 @@ def test_the_missing_gpu_decides_when_nothing_else_was_said() -> None:
         ),
         (
             "Error Code 10: Internal Error (Could not find any implementation for node {ForeignNode[a...b]}.)",
-            "no implementation of {ForeignNode[a...b]}",
+            "no implementation of {ForeignNode[a...b]} fits",
             "raise or remove `build.workspace_mib`",
         ),
         (

@@ -20,6 +20,7 @@ SOUND = Surroundings(
     left=None,
     shm_bytes=1 << 30,
     docker_socket=False,
+    own_tmp=False,
 )
 
 
@@ -83,3 +84,11 @@ def test_nothing_that_is_missing_is_an_error(tmp_path: Path, monkeypatch: pytest
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     seen = surroundings(tmp_path)
     assert (seen.container, seen.driver, seen.gpu_nodes, seen.shm_bytes) == (False, None, 0, None)
+
+
+def test_a_container_that_sees_no_locks_of_others_is_told_how_to() -> None:
+    alone = replace(SOUND, own_tmp=True)
+    (note,) = told(alone, gpus=1)
+    assert note.startswith("note GPU locks: ")
+    assert "--volume /tmp:/tmp" in note
+    assert told(replace(alone, container=False), gpus=1) == []
