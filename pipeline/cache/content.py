@@ -221,7 +221,14 @@ class ContentCache:
         )
 
     def _miss(self, key: Key, subject: str) -> Miss:
-        return miss_from_nearest(key, self._neighbours.nearest(key, subject) if self._neighbours else None)
+        """A miss that says what changed. Where that cannot be found out, the place itself is as good as before."""
+        try:
+            return miss_from_nearest(key, self._neighbours.nearest(key, subject) if self._neighbours else None)
+        except StoreFailed as failure:
+            self._guard.note(
+                f"the cache cannot be listed, so why something was not found is not told: {failure.reason}"
+            )
+            return Miss(f"nothing is kept, and what changed cannot be told: {failure.reason}")
 
     def _rejected_for(self, damage: ReceiptDamaged | BlobDamaged) -> Rejected:
         self._guard.damaged(damage.reason)

@@ -66,6 +66,11 @@ class StoreGuard:
                 f"an entry of the cache {self._store} is not usable", why=reason, fix="remove it with `cache prune`"
             )
 
+    def note(self, text: str) -> None:
+        """Let the user read ``text``, unless there is something worse to read."""
+        with self._lock:
+            self._trouble = self._trouble or text
+
     def failed(self, failure: StoreFailed, started_s: float) -> str:
         """Count a failure of a call that began at ``started_s`` (``now_s``); leave the store alone where it is due.
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeline.cache.s3_bucket import AnsweredError
+from pipeline.cache.s3_body import whole
+from pipeline.cache.s3_bucket import AnsweredError, Deadline
 from pipeline.cache.s3_errors import CONFLICT, NOT_FOUND, PRECONDITION_FAILED, failed_from_botocore
 from pipeline.cache.store import StoreFailed
 
@@ -120,13 +121,16 @@ class S3Leases:
         return Lease(name, bare_etag(answer))
 
     def _own(self, name: str, body: bytes) -> Lease | None:
+        from botocore.exceptions import BotoCoreError
+
         try:
             answer = self._bucket.call("GetObject", seen=NOT_FOUND, Key=name)
             with contextlib.closing(answer["Body"]) as found:
-                return Lease(name, bare_etag(answer)) if found.read(len(body)) == body else None
+                same = whole(found, len(body), Deadline(len(body))) == body
+            return Lease(name, bare_etag(answer)) if same else None
         except AnsweredError:
             return None
-        except OSError as error:
+        except (BotoCoreError, OSError) as error:
             raise failed_from_botocore("GetObject", error) from error
 
 

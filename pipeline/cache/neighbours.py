@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from pipeline.cache.receipt import Receipt, ReceiptDamaged, receipt_from_bytes
+from pipeline.cache.store import StoreFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,11 +31,13 @@ class Neighbours:
         self._lock = threading.Lock()
         self._reading: dict[str, threading.Lock] = {}
         self._known: dict[str, tuple[Receipt, ...]] = {}
+        self._unreadable = False
 
     def nearest(self, key: Key, subject: str) -> Receipt | None:
         """The entry of the same kind and subject with the fewest differing ingredients, the newest of equals.
 
-        Only the most recently used entries are considered. Raises ``StoreFailed``.
+        Only the most recently used entries are considered. Raises ``StoreFailed`` at the first failure; from then on
+        nothing is read, and there is no entry.
         """
         found = [receipt for receipt in self._receipts(key.kind) if receipt.subject == subject]
         newest_first = sorted(found, key=lambda receipt: receipt.created, reverse=True)
@@ -54,9 +57,15 @@ class Neighbours:
         with reading:
             with self._lock:
                 known = self._known.get(kind)
-            if known is not None:
-                return known
-            found = tuple(self._read(kind))
+                unreadable = self._unreadable
+            if known is not None or unreadable:
+                return known or ()
+            try:
+                found = tuple(self._read(kind))
+            except StoreFailed:
+                with self._lock:
+                    self._unreadable = True
+                raise
             with self._lock:
                 self._known[kind] = found
             return found

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 GRACE_S = 3600.0
 """What was written or used more recently may belong to a run in progress, and stays."""
 
+DEAD_AFTER_S = 86400.0
+"""What is unfinished for longer belongs to a dead run: a large engine may take hours to send over a slow line, and S3
+tells only when that began; a lease of the longest term is renewed more often."""
+
 _SETTLED_S = 60.0
 """A receipt may be replaced within the second in which it was written, and look the same in a listing."""
 
@@ -95,7 +99,7 @@ def prune(
             gone.append(digest)
             freed_bytes += stored.size_bytes
     if unreachable and not dry_run:
-        freed_bytes += store.sweep(max(grace_s, GRACE_S))
+        freed_bytes += store.sweep(max(grace_s, DEAD_AFTER_S))
     return Pruned(
         entries=tuple(removed),
         blobs=tuple(gone),

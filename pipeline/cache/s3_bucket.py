@@ -12,7 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cache.s3_errors import EXPIRED, failed_from_botocore, failed_from_client_error
+from pipeline.cache.s3_errors import EXPIRED, failed_from_botocore, failed_from_client_error, is_expired_unsaid
 from pipeline.cache.store import Extent, StoreFailed
 
 if TYPE_CHECKING:
@@ -83,17 +83,17 @@ class S3Bucket:
             raise error.failure from error
 
     def pages(self, operation: str, **parameters: Any) -> Iterator[dict[str, Any]]:
-        """The pages of a listing. Raises ``StoreFailed``."""
+        """The pages of a listing. Raises ``StoreFailed``, also where a server cannot say how it goes on."""
         tokens: dict[str, Any] = {}
         while True:
             page = self.call(operation, **parameters, **tokens)
             yield page
             if not page.get("IsTruncated"):
                 return
-            if operation == "ListObjectsV2":
-                tokens = {"ContinuationToken": page["NextContinuationToken"]}
-            else:
-                tokens = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+            following = {told: page[name] for told, name in _NEXT_PAGE[operation].items() if page.get(name)}
+            if not following or following == tokens:
+                raise StoreFailed(f"it answered {operation} with a page that has no next one and is not the last")
+            tokens = following
 
     def check_cancelled(self) -> None:
         """Raise ``StoreFailed`` where the run was cancelled."""
@@ -118,7 +118,7 @@ class S3Bucket:
                 retries = int(error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0))
                 raise AnsweredError(code, retries) from error
             failure = failed_from_client_error(operation, error.response)
-            if code in EXPIRED:
+            if code in EXPIRED or is_expired_unsaid(operation, code):
                 raise _Expired(failure) from error
             raise failure from error
         except (BotoCoreError, OSError) as error:
@@ -211,6 +211,12 @@ _ANSWERS = {
     "UploadPart": ("ETag",),
 }
 """What is needed of an answer."""
+
+_NEXT_PAGE = {
+    "ListObjectsV2": {"ContinuationToken": "NextContinuationToken"},
+    "ListMultipartUploads": {"KeyMarker": "NextKeyMarker", "UploadIdMarker": "NextUploadIdMarker"},
+}
+"""By what a page asks for the next one, and what that is called in the answer."""
 
 _METHODS = {
     "GetObject": "get_object",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.cache.s3_body import arrived
 from pipeline.cache.s3_bucket import ATTEMPTS, AnsweredError, Deadline
 from pipeline.cache.s3_errors import NOT_FOUND, PRECONDITION_FAILED, failed_from_botocore
-from pipeline.cache.store import BlobDamaged, BlobMissing, DestinationFailed
+from pipeline.cache.store import BlobDamaged, BlobMissing, DestinationFailed, StoreFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -164,10 +164,17 @@ def _opened(source: Source, end: int) -> dict[str, Any]:
 def _get(source: Source, start: int, end: int, etag: str | None) -> dict[str, Any]:
     condition = {"IfMatch": etag} if etag else {}
     seen = NOT_FOUND | PRECONDITION_FAILED | _INVALID_RANGE
+    asked = f"bytes={start}-{end - 1}"
     try:
-        return source.bucket.call("GetObject", seen=seen, Key=source.key, Range=f"bytes={start}-{end - 1}", **condition)
+        answer = source.bucket.call("GetObject", seen=seen, Key=source.key, Range=asked, **condition)
     except AnsweredError as error:
         raise _Replaced from error
+    told = str(answer.get("ContentRange") or "")
+    if start and not told.startswith(f"bytes {start}-"):
+        answer["Body"].close()
+        fix = "a proxy that ignores Range may stand before it"
+        raise StoreFailed("it answered with other bytes than were asked for", fix=fix)
+    return answer
 
 
 def _chunks(source: Source, deadline: Deadline, answer: dict[str, Any], start: int, end: int) -> Iterator[bytes]:

@@ -38,6 +38,11 @@ _PLACE_CODES: Mapping[str, tuple[str, str]] = {
 }
 
 
+def is_expired_unsaid(operation: str, code: str) -> bool:
+    """Whether this may be how S3 refuses expired credentials: an answer to ``HEAD`` has no body to say it in."""
+    return operation == "HeadObject" and code == "400"
+
+
 def failed_from_client_error(operation: str, response: Mapping[str, Any]) -> StoreFailed:
     """A ``ClientError``'s ``response`` to ``operation`` (like ``GetObject``) as a failure of the store."""
     error = response.get("Error", {})
@@ -46,9 +51,10 @@ def failed_from_client_error(operation: str, response: Mapping[str, Any]) -> Sto
     if code in _PLACE_CODES:
         phrase, fix = _PLACE_CODES[code]
         return StoreFailed(f"{phrase} ({code})", fix=fix, extent=Extent.PLACE)
-    if code in EXPIRED:
+    if code in EXPIRED or is_expired_unsaid(operation, code):
         fix = "take credentials that outlive the run, or that boto3 can renew"
-        return StoreFailed(f"the credentials have expired ({code})", fix=fix, extent=Extent.PLACE)
+        may = "have" if code in EXPIRED else "may have"
+        return StoreFailed(f"the credentials {may} expired ({code})", fix=fix, extent=Extent.PLACE)
     if code in _DENIED and operation in _WRITES:
         fix = "if this job should write, allow s3:PutObject and s3:AbortMultipartUpload below its own prefix"
         return StoreFailed(f"this job may only read it ({operation}: {detail})", fix=fix, extent=Extent.WRITES)

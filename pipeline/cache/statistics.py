@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.cache.blob_set import BlobSet
 from pipeline.cache.entries import Watch, age_s, read_entries, unwatched
-from pipeline.cache.pruning import GRACE_S
+from pipeline.cache.pruning import DEAD_AFTER_S, GRACE_S
 
 if TYPE_CHECKING:
     from pipeline.cache.entries import Entry
@@ -96,7 +96,7 @@ def statistics(store: Store, *, now_s: float, watch: Watch = unwatched) -> Stati
             unreachable += 1
             unreachable_bytes += stored.size_bytes
             in_use += age_s(stored.used_s, now_s) < GRACE_S
-    dead = [found.size_bytes for found in store.unfinished() if age_s(found.since_s, now_s) >= GRACE_S]
+    dead = [found.size_bytes for found in store.unfinished() if age_s(found.since_s, now_s) >= DEAD_AFTER_S]
     known = [size_bytes for size_bytes in dead if size_bytes is not None]
     return Statistics(
         kinds=tuple(kinds[kind] for kind in sorted(kinds)),

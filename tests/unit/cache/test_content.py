@@ -10,7 +10,7 @@ from pipeline.cache.answers import Commit, Hit, Miss, Off, Rejected
 from pipeline.cache.content import ContentCache
 from pipeline.cache.expiry import DAY_S, Expiry
 from pipeline.cache.local import LocalStore
-from pipeline.cache.store import StoreFailed
+from pipeline.cache.store import Extent, StoreFailed
 from pipeline.errors import CacheError
 from pipeline.keys import Ingredient, Key, key_from_ingredients
 
@@ -320,6 +320,23 @@ def test_a_failing_store_is_a_miss_until_it_has_failed_three_times(tmp_path: Pat
     assert lookups[0].reason == "the cache failed: no answer"
     assert lookups[3].reason == "the cache failed 3 times and is left alone: no answer"
     assert store.calls == 3
+
+
+def test_a_place_that_cannot_be_listed_keeps_and_gives_everything_and_the_user_is_told(
+    store: LocalStore, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_kind: str | None = None) -> NoReturn:
+        raise StoreFailed("this job may not read it", extent=Extent.PLACE)
+
+    monkeypatch.setattr(store, "receipts", refused)
+    cache = ContentCache(store, required=True)
+
+    found = cache.lookup(KEY, SUBJECT)
+
+    assert found == Miss("nothing is kept, and what changed cannot be told: this job may not read it")
+    assert cache.commit(KEY, SUBJECT, files, METADATA).outcome is Commit.STORED
+    assert isinstance(cache.lookup(KEY, SUBJECT), Hit)
+    assert cache.trouble.startswith("the cache cannot be listed")
 
 
 def test_a_commit_to_a_failing_store_keeps_the_files_and_warns_until_it_is_off(

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from pipeline.cache.local import LocalStore
 from pipeline.cache.neighbours import Neighbours
 from pipeline.cache.receipt import Receipt, bytes_from_receipt
+from pipeline.cache.store import StoreFailed
 from pipeline.keys import Ingredient, key_from_ingredients
 
 if TYPE_CHECKING:
@@ -84,3 +85,20 @@ def test_what_was_learnt_replaces_what_was_read_under_its_key(store: LocalStore)
     neighbours.learn(_receipt(opt=4, subject="renamed"))
 
     assert neighbours.nearest(_receipt().key, "s") is None
+
+
+def test_a_place_that_cannot_be_listed_is_listed_once(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str | None] = []
+
+    def refused(kind: str | None = None) -> NoReturn:
+        asked.append(kind)
+        raise StoreFailed("no answer")
+
+    monkeypatch.setattr(store, "receipts", refused)
+    neighbours = Neighbours(store)
+
+    with pytest.raises(StoreFailed):
+        neighbours.nearest(_receipt().key, "s")
+
+    assert neighbours.nearest(_receipt(kind="check").key, "s") is None
+    assert asked == ["engine"]

@@ -141,6 +141,22 @@ def test_an_old_orphan_goes_and_a_young_one_may_belong_to_a_run(store: LocalStor
     assert [digest for digest, _ in store.blobs()] == [digest_from_bytes(b"young")]
 
 
+def test_what_was_begun_hours_ago_may_still_be_sent_and_stays(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_s: list[float] = []
+
+    def sweep(older_than_s: float) -> int:
+        asked_s.append(older_than_s)
+        return 0
+
+    monkeypatch.setattr(store, "sweep", sweep)
+
+    prune(store, now_s=NOW_S)
+
+    assert asked_s == [DAY_S]
+
+
 def test_orphans_stay_where_only_entries_are_to_go(
     store: LocalStore, two: tuple[Receipt, Receipt], tmp_path: Path
 ) -> None:

@@ -26,6 +26,8 @@ def _response(code: str, message: str = "") -> dict[str, dict[str, str]]:
         ("GetObject", "RequestTimeTooSkewed", Extent.PLACE),
         ("GetObject", "ExpiredToken", Extent.PLACE),
         ("GetObject", "PermanentRedirect", Extent.PLACE),
+        ("HeadObject", "400", Extent.PLACE),
+        ("GetObject", "400", Extent.CALL),
     ],
 )
 def test_how_far_an_answer_reaches(operation: str, code: str, extent: Extent) -> None:
