@@ -66,9 +66,10 @@ def domain_name(name: str) -> str:
     return name or "ai.onnx"
 
 
-def name_nodes(model: ModelProto) -> None:
-    """Give every node of ``nodes_of`` a unique name, in place, by the rule above."""
+def name_nodes(model: ModelProto) -> bool:
+    """Give every node of ``nodes_of`` a unique name, in place, by the rule above; whether any was new."""
     nodes = list(nodes_of(model))
+    named = 0
     taken = {node.name for node in nodes}
     seen: set[str] = set()
     for place, node in enumerate(nodes):
@@ -78,7 +79,9 @@ def name_nodes(model: ModelProto) -> None:
                 name += "_"
             taken.add(name)
             node.name = name
+            named += 1
         seen.add(node.name)
+    return named > 0
 
 
 def _graphs_within(graph: GraphProto) -> Iterator[GraphProto]:

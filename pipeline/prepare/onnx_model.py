@@ -83,16 +83,23 @@ def load_model(path: Path) -> ModelProto:
     Raises ``ModelError`` for a file that is not a readable ONNX model, and for stored tensors that lie outside its
     folder or whose bytes are not all there.
     """
+    return load_whole(path)[0]
+
+
+def load_whole(path: Path) -> tuple[ModelProto, bool]:
+    """``load_model``, and whether the file holds just that: all data inside, and every node named. Raises the same."""
     model = read_model(path)
     _refuse(path, tensor_problems(model, path.parent))
+    outside = False
     for tensor in tensors_of(model):
         if is_external(tensor):
+            outside = True
             try:
                 load_external(tensor, path.parent)
             except (OSError, TensorError) as error:
                 _refuse(path, [f"tensor {tensor.name!r} {first_line(error)}"])
-    name_nodes(model)
-    return model
+    named = name_nodes(model)
+    return model, not (named or outside)
 
 
 def save_model(model: ModelProto, folder: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from pipeline.prepare.given_table import completed_table
 from pipeline.prepare.graph import index_from_model
 from pipeline.prepare.half import to_bfloat16, to_float16
 from pipeline.prepare.onnx_graph import nodes_of
-from pipeline.prepare.onnx_model import load_model, save_model
+from pipeline.prepare.onnx_model import MODEL_FILE, load_whole, save_model
 from pipeline.prepare.quantize import HALF_SCALES_OPSET, SINGLE_SCALES_OPSET, has_quantize_nodes, quantize
 from pipeline.prepare.skeleton import with_opset
 
@@ -42,13 +43,15 @@ def prepare_model(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     Result: ``model`` and ``files`` (names), ``nodes_kept`` (how many nodes the globs name), ``quantized_nodes``,
     ``warnings``.
 
-    FP32 and TF32 differ in the builder alone; their model is written as it is, with named nodes. A model that has
+    FP32 and TF32 differ in the builder alone; their model is copied where all is inside and every node named, else
+    written with that. A model that has
     Q/DQ nodes already is not quantized again. The same request gives the same bytes.
 
     Raises ``ModelError`` for a glob without a node, a table that does not fit, and a result that is not valid ONNX.
     """
     precision = Precision(request["precision"])
-    model = load_model(Path(request["model"]))
+    given = Path(request["model"])
+    model, whole = load_whole(given)
     fixed = nodes_by_lowest_precision(model, [(str(glob), str(lowest)) for glob, lowest in request["layer_precisions"]])
     table = read_table(Path(request["table"])) if precision.quantized else None
     half = precision is Precision.INT8_FP16
@@ -74,8 +77,13 @@ def prepare_model(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         warnings += halved.warnings
     if quantized is not None and table is not None:
         check_scales(model, quantized, table, half=half)
-    files = save_model(model, folder)
-    _check(folder / files[0])
+    if whole and precision in (Precision.FP32, Precision.TF32):
+        # Nothing was changed, and the file was checked already; to write it again takes longer than to read it.
+        files = [MODEL_FILE]
+        shutil.copyfile(given, folder / MODEL_FILE)
+    else:
+        files = save_model(model, folder)
+        _check(folder / files[0])
     return {
         "model": files[0],
         "files": files,

@@ -12,6 +12,7 @@ from pipeline.manifest.types import CalibrationMethod
 from pipeline.precision import Precision
 from pipeline.prepare.calibration_table import CalibrationTable, table_from_amax
 from pipeline.prepare.precision import nodes_by_lowest_precision, prepare_model
+from tests.support.models import saved, saved_externally
 from tests.support.quantizable_models import depthwise_decoder, residual_cnn
 
 if TYPE_CHECKING:
@@ -71,6 +72,30 @@ def test_single_precision_leaves_the_model_as_it_is(tmp_path: Path, precision: s
         "quantized_nodes": 0,
         "warnings": [],
     }
+
+
+def test_a_file_that_holds_the_whole_model_is_copied_and_not_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.prepare.precision.save_model", None)
+    _prepare(tmp_path, "fp32")
+    assert (tmp_path / "out/model.onnx").read_bytes() == (tmp_path / "source.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("change", ["unnamed", "outside"])
+def test_a_file_that_lacks_names_or_data_is_written_with_them(tmp_path: Path, change: str) -> None:
+    model = residual_cnn()
+    if change == "unnamed":
+        model.graph.node[0].name = ""
+        saved(model, tmp_path / "given.onnx")
+    else:
+        saved_externally(model, tmp_path / "given.onnx")
+    (tmp_path / "out").mkdir()
+    given = str(tmp_path / "given.onnx")
+    prepare_model({"model": given, "precision": "fp32", "table": None, "layer_precisions": []}, tmp_path / "out")
+    made = onnx.load(tmp_path / "out/model.onnx", load_external_data=False)
+    assert all(node.name for node in made.graph.node)
+    assert all(tensor.HasField("raw_data") for tensor in made.graph.initializer)
 
 
 @pytest.mark.parametrize("precision", ["int8", "int8-fp16"])
