@@ -12,7 +12,7 @@ from typing import Any
 
 
 def strict_json(data: bytes) -> Any:
-    """The value of a JSON text in UTF-8. Raises ``ValueError`` for everything else, also where it is nested too deep."""
+    """The value of a JSON text in UTF-8. Raises ``ValueError`` for everything else, and where it is nested too deep."""
     try:
         value = json.loads(data, parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
         json.dumps(value, ensure_ascii=False).encode()

@@ -118,7 +118,7 @@ class Artefact:
 
 
 def faults_of_outcome(outcome: object) -> tuple[str, ...]:
-    """What is wrong with an answer, whatever its task: a child that went wrong, or a planted entry, may hold anything."""
+    """What is wrong with an answer, whatever its task: that of a child gone wrong or of a planted entry is anything."""
     if not isinstance(outcome, dict):
         return ("its outcome is no object",)
     warnings = outcome.get("warnings", [])
