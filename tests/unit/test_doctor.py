@@ -85,8 +85,8 @@ def test_runtimes_of_two_versions_are_a_problem(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_cache_that_cannot_be_written_is_a_problem(tmp_path: Path) -> None:
-    (tmp_path / "cache").write_text("a file in the way")
-    (found,) = [each for each in examine(settings(tmp_path)) if each.level == "problem"]
+    (tmp_path / "file").write_text("in the way")
+    (found,) = [each for each in examine(settings(tmp_path / "file")) if each.level == "problem"]
     assert found.subject == "cache"
     assert "choose another with --cache FOLDER" in found.text
 

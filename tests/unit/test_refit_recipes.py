@@ -257,7 +257,7 @@ def test_a_damaged_engine_to_start_from_is_told_and_replaced_by_the_build(tmp_pa
     ("outcome", "reason"),
     [
         ({"engine": "engine.plan", "weights_record": "weights.json"}, "not its fields"),
-        ([], "its outcome cannot be read"),
+        ([], "its outcome is no object"),
         ("whole", "built by tensorrt 8.5.0"),
     ],
 )
