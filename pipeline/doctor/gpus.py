@@ -26,6 +26,8 @@ Support matrices of 8.6.1 (CUDA 11.0 to 12.1) and 10.14.1 (12.6 to 13.0), and th
 _DRIVERS = {11: "450.80.02", 12: "525.60.13", 13: "580"}
 """CUDA major version -> lowest Linux driver, from NVIDIA's page on CUDA minor version compatibility."""
 _FIRST_BLACKWELL, _BLACKWELL_SINCE = (10, 0), (10, 8)
+_SUPPORTED_SINCE = {(10, 3): (10, 14), (12, 1): (10, 14)}
+"""Release notes of 10.14: support for GB300, DGX B300 and DGX Spark. Earlier versions have Blackwell's other kernels."""
 _FIRST_TURING, _VOLTA_UNTIL = (7, 5), (10, 5)
 """Release notes: 10.8 was the first with Blackwell, 10.5 the first without Volta."""
 
@@ -81,6 +83,12 @@ def _mismatches(device: GpuDevice, tensorrt: str | None) -> Iterator[tuple[str, 
             f"use 10.8 or newer; see {SUPPORT_MATRIX}"
         )
         yield "problem", text
+    elif version < (since := _SUPPORTED_SINCE.get(device.compute_capability, version)):
+        text = (
+            f"TensorRT {tensorrt} came before {device.name} (compute capability {capability}): "
+            f"use {'.'.join(map(str, since))} or newer, which supports it; see {SUPPORT_MATRIX}"
+        )
+        yield "note", text
     if device.compute_capability < _FIRST_TURING and version >= _VOLTA_UNTIL:
         text = (
             f"TensorRT {tensorrt} has dropped {device.name} (compute capability {capability}): "

@@ -31,12 +31,20 @@ def test_F31_a_driver_that_serves_the_version_is_no_fault(version: str) -> None:
     assert told(H200, version) == []
 
 
+@pytest.mark.parametrize(("capability", "version"), [((10, 3), "10.14.1"), ((12, 1), "11.1.0"), ((12, 0), "10.8.0")])
+def test_F31_a_gpu_that_the_version_supports_is_no_fault(capability: tuple[int, int], version: str) -> None:
+    assert told(replace(H200, compute_capability=capability), version) == []
+
+
 @pytest.mark.parametrize(
     ("device", "version", "level", "parts"),
     [
         (replace(H200, driver="515.1", cuda="11.7"), "10.14.1", "problem", ("515.1", "11.7", "10.14.1", "525.60.13")),
         (replace(H200, driver="535.1", cuda="12.2"), "11.1.0", "note", ("535.1", "12.2", "11.1.0", "580")),
         (replace(H200, name="B200", compute_capability=(10, 0)), "10.7.0", "problem", ("B200", "10.0", "10.8")),
+        (replace(H200, name="GB300", compute_capability=(10, 3)), "10.13.2", "note", ("GB300", "10.3", "10.14")),
+        (replace(H200, name="GB10", compute_capability=(12, 1)), "10.9.0", "note", ("GB10", "12.1", "10.14")),
+        (replace(H200, name="GB300", compute_capability=(10, 3)), "10.7.0", "problem", ("GB300", "10.3", "10.8")),
         (replace(H200, name="V100", compute_capability=(7, 0)), "10.5.0", "problem", ("V100", "7.0", "before 10.5")),
     ],
 )
