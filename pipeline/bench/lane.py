@@ -27,8 +27,14 @@ class Lane:
         self.stream = engine.stream
         self._graph: Any = None
         engine.run(inputs)
-        self._copies_in = [self._pinned(name, inputs[name]) for name in engine.input_names]
-        self._copies_out = [self._pinned(name, None) for name in engine.output_names]
+        self._copies_in = [
+            (*self._pinned(name, inputs[name]), engine.copy_kind(name, "cudaMemcpyHostToDevice"))
+            for name in engine.input_names
+        ]
+        self._copies_out = [
+            (*self._pinned(name, None), engine.copy_kind(name, "cudaMemcpyDeviceToHost"))
+            for name in engine.output_names
+        ]
 
     def launcher(self, *, cuda_graph: bool) -> Callable[[], None]:
         """What puts one inference on the stream. Raises ``BuildError`` where a CUDA graph cannot be captured."""
@@ -45,28 +51,22 @@ class Lane:
 
     def copy_in(self) -> None:
         """Put the copies of all inputs to the GPU on the stream."""
-        self._copy(self._copies_in, "cudaMemcpyHostToDevice", to_device=True)
+        for buffer, host, size_bytes, kind in self._copies_in:
+            call("cudaMemcpyAsync", buffer, host, size_bytes, kind, self.stream)
 
     def copy_out(self) -> None:
         """Put the copies of all outputs from the GPU on the stream."""
-        self._copy(self._copies_out, "cudaMemcpyDeviceToHost", to_device=False)
-
-    def _copy(self, copies: list[tuple[int, int, int]], kind: str, *, to_device: bool) -> None:
-        from cuda.bindings import runtime as cudart
-
-        direction = getattr(cudart.cudaMemcpyKind, kind)
-        for device, host, size_bytes in copies:
-            target, source = (device, host) if to_device else (host, device)
-            call("cudaMemcpyAsync", target, source, size_bytes, direction, self.stream)
+        for buffer, host, size_bytes, kind in self._copies_out:
+            call("cudaMemcpyAsync", host, buffer, size_bytes, kind, self.stream)
 
     def _pinned(self, name: str, values: npt.NDArray[Any] | None) -> tuple[int, int, int]:
-        """Device address, pinned host address and size in bytes of a tensor."""
-        device, size_bytes = self.engine.address(name)
+        """Address of its buffer, pinned host address and size in bytes of a tensor."""
+        buffer, size_bytes = self.engine.address(name)
         host = int(call("cudaHostAlloc", max(size_bytes, 1), 0))
         if values is not None:
             raw = np.ascontiguousarray(values, self.engine.dtype(name)).tobytes()
             ctypes.memmove(host, raw, size_bytes)
-        return device, host, size_bytes
+        return buffer, host, size_bytes
 
     def _captured(self) -> Any:
         """The inference as a graph. It ran before, so that nothing is left to be set up during the capture."""

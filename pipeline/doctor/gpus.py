@@ -27,7 +27,7 @@ _DRIVERS = {11: "450.80.02", 12: "525.60.13", 13: "580"}
 """CUDA major version -> lowest Linux driver, from NVIDIA's page on CUDA minor version compatibility."""
 _FIRST_BLACKWELL, _BLACKWELL_SINCE = (10, 0), (10, 8)
 _SUPPORTED_SINCE = {(10, 3): (10, 14), (12, 1): (10, 14)}
-"""Release notes of 10.14: support for GB300, DGX B300 and DGX Spark. Earlier versions have Blackwell's other kernels."""
+"""Release notes of 10.14: support for GB300, DGX B300 and DGX Spark."""
 _FIRST_TURING, _VOLTA_UNTIL = (7, 5), (10, 5)
 """Release notes: 10.8 was the first with Blackwell, 10.5 the first without Volta."""
 

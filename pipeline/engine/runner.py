@@ -75,6 +75,9 @@ class Engine:
         is_input = {name: self.engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT for name in names}
         self.input_names = [name for name in names if is_input[name]]
         self.output_names = [name for name in names if not is_input[name]]
+        location = self.engine.get_tensor_location
+        self._on_host = frozenset(name for name in names if location(name) == trt.TensorLocation.HOST)
+        """Those that decide or tell shapes: TensorRT reads and writes them in host memory."""
         self._buffers: dict[str, tuple[int, int]] = {}
 
     def _loaded(self, path: Path) -> Any:
@@ -110,22 +113,18 @@ class Engine:
 
     def copy_in(self, name: str, values: npt.NDArray[Any]) -> None:
         """Copy one input to the GPU; integers take the engine's width, since TensorRT 8.6 has no INT64."""
-        from cuda.bindings import runtime as cudart
-
         wanted = self.dtype(name)
         if values.dtype != wanted and (values.dtype.kind not in "iu" or wanted.kind not in "iu"):
             raise ModelError(f"input {name!r} is {values.dtype}, the engine takes {wanted}")
         array = np.ascontiguousarray(values, wanted)
-        kind = cudart.cudaMemcpyKind.cudaMemcpyHostToDevice
+        kind = self.copy_kind(name, "cudaMemcpyHostToDevice")
         call("cudaMemcpyAsync", self._buffers[name][0], array.ctypes.data, array.nbytes, kind, self.stream)
         call("cudaStreamSynchronize", self.stream)
 
     def copy_out(self, name: str) -> npt.NDArray[Any]:
         """Copy one output from the GPU."""
-        from cuda.bindings import runtime as cudart
-
         array = np.empty(tuple(self.context.get_tensor_shape(name)), self.dtype(name))
-        kind = cudart.cudaMemcpyKind.cudaMemcpyDeviceToHost
+        kind = self.copy_kind(name, "cudaMemcpyDeviceToHost")
         call("cudaMemcpyAsync", array.ctypes.data, self._buffers[name][0], array.nbytes, kind, self.stream)
         return array
 
@@ -134,8 +133,14 @@ class Engine:
         if not self.context.execute_async_v3(int(self.stream)):
             raise BuildError("the engine failed to run", why="; ".join(self._messages))
 
+    def copy_kind(self, name: str, across: str) -> Any:
+        """CUDA's kind of a copy between a tensor's buffer and the host: ``across``, where that lies on the GPU."""
+        from cuda.bindings import runtime as cudart
+
+        return getattr(cudart.cudaMemcpyKind, "cudaMemcpyHostToHost" if name in self._on_host else across)
+
     def address(self, name: str) -> tuple[int, int]:
-        """Address and size in bytes of a tensor's buffer on the GPU; it must be bound."""
+        """Address and size in bytes of a tensor's buffer; it must be bound."""
         shape = tuple(self.context.get_tensor_shape(name))
         return self._buffers[name][0], _nbytes(shape, self.dtype(name))
 
@@ -158,13 +163,14 @@ class Engine:
         return len(low) == len(shape) and all(least <= size <= most for least, size, most in bounds)
 
     def _buffer(self, name: str, size_bytes: int) -> int:
-        pointer, held_bytes = self._buffers.get(name, (0, 0))
-        if held_bytes < size_bytes:
-            if held_bytes:
-                call("cudaFree", pointer)
-            pointer = int(call("cudaMalloc", max(size_bytes, 1)))
-            self._buffers[name] = (pointer, size_bytes)
-        return pointer
+        if name not in self._buffers or self._buffers[name][1] < size_bytes:
+            on_host = name in self._on_host
+            if name in self._buffers:
+                call("cudaFreeHost" if on_host else "cudaFree", self._buffers[name][0])
+            room = max(size_bytes, 1)
+            pointer = call("cudaHostAlloc", room, 0) if on_host else call("cudaMalloc", room)
+            self._buffers[name] = (int(pointer), size_bytes)
+        return self._buffers[name][0]
 
 
 def _refuse_other_version(plan: bytes, version: str) -> None:

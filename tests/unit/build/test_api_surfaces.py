@@ -56,7 +56,7 @@ USED = {
     "OnnxParser": ("parse_from_file", "num_errors", "get_error"),
     "INetworkDefinition": ("num_inputs", "get_input", "num_outputs", "get_output", "num_layers", "get_layer"),
     "Runtime": ("deserialize_cuda_engine", "engine_host_code_allowed"),
-    "ICudaEngine": ("num_io_tensors", "get_tensor_name", "get_tensor_mode", "get_tensor_dtype",
+    "ICudaEngine": ("num_io_tensors", "get_tensor_name", "get_tensor_mode", "get_tensor_dtype", "get_tensor_location",
                     "get_tensor_profile_shape", "num_optimization_profiles", "create_execution_context",
                     "create_engine_inspector", "refittable", "serialize"),
     "IExecutionContext": ("set_input_shape", "get_tensor_shape", "set_tensor_address", "execute_async_v3",

@@ -1,0 +1,97 @@
+"""An engine with its buffers, run on a stand-in for the GPU by the names that were recorded of each TensorRT."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from pipeline.engine import runner
+from pipeline.engine.runner import Engine
+from pipeline.errors import BuildError, ModelError
+from tests.support.running_tensorrt import FakeCuda, FakeRuntime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+VERSIONS = {"8.6": "8.6.0", "10.0": "10.0.1", "10.16": "10.16.1.11", "11.4": "11.4.0.106"}
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Engine, FakeCuda]]:
+    """Loads a plan of a version's own, or ``built`` by another."""
+
+    def loaded(surface: str = "8.6", *, built: str = "", **parts: Any) -> tuple[Engine, FakeCuda]:
+        version, cuda = VERSIONS[surface], FakeCuda()
+        numbers = bytes(map(int, (built or version).split("."))).ljust(4, b"\0")
+        (tmp_path / "plan").write_bytes(b"ftrt" + bytes(20) + numbers + bytes(100))
+        monkeypatch.setattr(runner, "require_gpu", lambda: None)
+        monkeypatch.setattr(runner, "call", cuda)
+        monkeypatch.setitem(sys.modules, "tensorrt", FakeRuntime(surface, version, **parts).module())
+        return Engine(tmp_path / "plan"), cuda
+
+    return loaded
+
+
+def batch(size: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return np.arange(2 * size, dtype=np.float32).reshape(size, 2)
+
+
+@pytest.mark.parametrize("surface", VERSIONS)
+def test_what_goes_in_comes_out_computed(load: Callable[..., tuple[Engine, FakeCuda]], surface: str) -> None:
+    engine, _ = load(surface)
+    np.testing.assert_array_equal(engine.run({"x": batch(3)})["y"], 2 * batch(3))
+
+
+@pytest.mark.parametrize("surface", VERSIONS)
+def test_what_tells_a_shape_lies_in_host_memory(load: Callable[..., tuple[Engine, FakeCuda]], surface: str) -> None:
+    """TensorRT reads and writes it there, and would be given an address that the processor cannot reach."""
+    engine, cuda = load(surface)
+    assert engine.run({"x": batch(3)})["size"].tolist() == [3]
+    assert list(cuda.host.values()) == [4]
+    assert len(cuda.device) == 2
+
+
+def test_buffers_grow_with_the_batch_and_are_used_again(load: Callable[..., tuple[Engine, FakeCuda]]) -> None:
+    engine, cuda = load()
+    for size in (2, 8, 1):
+        np.testing.assert_array_equal(engine.run({"x": batch(size)})["y"], 2 * batch(size))
+    assert sorted(cuda.device.values()) == [64, 64]
+    assert len(cuda.host) == 1
+
+
+def test_the_first_profile_that_takes_the_shapes_is_used(load: Callable[..., tuple[Engine, FakeCuda]]) -> None:
+    engine, _ = load(profiles=((1, 8), (9, 64)))
+    engine.run({"x": batch(16)})
+    assert engine.context.active_optimization_profile == 1
+
+
+def test_shapes_that_no_profile_takes_are_named(load: Callable[..., tuple[Engine, FakeCuda]]) -> None:
+    engine, _ = load()
+    with pytest.raises(ModelError, match="no profile of the engine takes x 9x2"):
+        engine.run({"x": batch(9)})
+
+
+def test_a_type_that_the_engine_does_not_take_is_refused(load: Callable[..., tuple[Engine, FakeCuda]]) -> None:
+    engine, _ = load()
+    with pytest.raises(ModelError, match="is float64, the engine takes float32"):
+        engine.run({"x": batch(2).astype(np.float64)})
+
+
+def test_F32_an_engine_of_another_version_is_refused_before_it_is_loaded(
+    load: Callable[..., tuple[Engine, FakeCuda]],
+) -> None:
+    with pytest.raises(BuildError, match=r"built with TensorRT 10\.13, and this is 8\.6\.0"):
+        load(built="10.13.3")
+
+
+def test_F32_what_tensorrt_says_of_an_engine_for_another_gpu_is_the_reason(
+    load: Callable[..., tuple[Engine, FakeCuda]],
+) -> None:
+    reason = "The engine plan file is generated on an incompatible device, expecting compute 9.0 got compute 8.6"
+    with pytest.raises(BuildError, match=r"expecting compute 9\.0") as caught:
+        load(refuses=reason)
+    assert "on this kind of GPU" in caught.value.fix
