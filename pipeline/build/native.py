@@ -61,8 +61,13 @@ class NativeTensorRT:
                 fix="free the GPU's memory (`nvidia-smi` lists what uses it), and see that the driver fits TensorRT",
             ) from error
 
-    def new_parser(self, typing: str) -> Any:
-        """A parser into a new ``network`` with the flags of this version."""
+    def new_parser(self, typing: str, *, portable: bool = False) -> Any:
+        """A parser into a new ``network`` with the flags of this version.
+
+        ``portable`` asks for what an engine for other versions or GPUs needs: InstanceNormalization without its plugin.
+        10.x parses it so anyway, and 8.6.0 cannot (8.6 developer guide, "Using Version Compatibility with the ONNX
+        Parser").
+        """
         flags, known = 0, self.trt.NetworkDefinitionCreationFlag
         if self.major < 10:
             flags |= 1 << int(known.EXPLICIT_BATCH)
@@ -76,7 +81,11 @@ class NativeTensorRT:
                 f"TensorRT {self.trt.__version__} builds strongly typed networks only", fix="remove `build.typing`"
             )
         self.network = self.builder.create_network(flags)
-        return self.trt.OnnxParser(self.network, self.logger)
+        parser = self.trt.OnnxParser(self.network, self.logger)
+        native = getattr(getattr(self.trt, "OnnxParserFlag", None), "NATIVE_INSTANCENORM", None)
+        if portable and native is not None:
+            parser.set_flag(native)
+        return parser
 
     def load_plugins(self, paths: Iterable[Path]) -> None:
         """TensorRT's own plugins and the libraries ``paths``. Raises ``BuildError``."""

@@ -55,7 +55,8 @@ def build_engine(request: BuildRequest, folder: Path) -> BuildOutcome:
     native = NativeTensorRT()
     trt = native.trt
     native.load_plugins(request.plugins)
-    parser = native.new_parser(request.typing)
+    portable = request.version_compatible or request.hardware_compatibility != "none"
+    parser = native.new_parser(request.typing, portable=portable)
     network = native.network
     if not parser.parse_from_file(str(request.model.absolute())):
         raise parse_error(_PRODUCT, parser, native.log)

@@ -36,6 +36,7 @@ class Machine:
     layers: tuple[Any, ...] = ()
     networks: list[frozenset[str]] = field(default_factory=list)
     """The flags of every network that was made."""
+    parser_flags: set[str] = field(default_factory=set)
     configs: list[Any] = field(default_factory=list)
     builds: int = 0
 
@@ -212,6 +213,9 @@ class Machine:
 
             def parse_from_file(self, _path: str) -> bool:
                 return not machine.refuses
+
+            def set_flag(self, flag: Any) -> None:
+                machine.parser_flags.add(flag.name)
 
             def get_error(self, index: int) -> Any:
                 return limited(ParserError)(*machine.refuses[index])

@@ -153,7 +153,8 @@ class Native:
     def load_plugins(self, paths: Sequence[Path]) -> None:
         self.plugins.extend(paths)
 
-    def new_parser(self, typing: str) -> Any:
+    def new_parser(self, typing: str, *, portable: bool = False) -> Any:
         assert typing == "weak"
+        assert not portable
         self.network = self.parsed
         return SimpleNamespace(parse_from_file=lambda path: True)

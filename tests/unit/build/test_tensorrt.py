@@ -163,6 +163,20 @@ def test_a_setting_that_the_version_lacks_fails_the_build_before_it_begins(
     assert machine.builds == 0
 
 
+@pytest.mark.parametrize("setting", [{"version_compatible": True}, {"hardware_compatibility": "ampere+"}])
+def test_an_engine_for_other_versions_or_gpus_is_parsed_without_plugins_where_the_parser_can(
+    folder: Path, setting: dict[str, Any]
+) -> None:
+    asked = {}
+    for surface in ALL:
+        machine = Machine(surface)
+        built(machine, folder, **setting)
+        asked[surface] = machine.parser_flags
+    assert asked == {"8.6": set(), **{surface: {"NATIVE_INSTANCENORM"} for surface in STRONG}}
+    built(plain := Machine("10.0"), folder)
+    assert plain.parser_flags == set()
+
+
 @pytest.mark.parametrize("surface", ALL)
 def test_several_profiles_are_added_in_their_order(folder: Path, surface: str) -> None:
     machine, other = Machine(surface), {"image": ShapeRange((64, 1, 8, 8), (64, 1, 8, 8), (128, 1, 8, 8))}
