@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.targets import GPUS
+from pipeline.targets import GPUS, NAMED_ALIKE
 from pipeline.visible_gpus import VARIABLE, visible_gpus
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ class GpuDevice:
 
     ``name`` is the product as NVML gives it; ``driver`` is like ``580.159.04``; ``cuda`` is the newest CUDA that the
     driver serves, like ``13.0``; ``index`` is NVML's, for a slice that of the GPU that it belongs to. ``free_bytes``
-    is what no process held when it was asked, ``None`` where the GPU shares the machine's memory.
+    is what no process held when it was asked, ``None`` where that is not told. ``integrated`` GPUs share the machine's
+    memory, such as a Jetson's.
     """
 
     uuid: str
@@ -31,11 +32,24 @@ class GpuDevice:
     mig: bool = False
     index: int = 0
     free_bytes: int | None = None
+    integrated: bool = False
 
     @property
     def product(self) -> str:
         """The product's name without the profile that NVML appends for a MIG slice."""
         return self.name.split(" MIG ")[0]
+
+    @property
+    def cuda_name(self) -> str:
+        """What ``CUDA_VISIBLE_DEVICES`` is to say of it: its UUID; the number of an integrated one.
+
+        A Jetson's CUDA knows another UUID than its NVML (NVIDIA/nvbandwidth#55), if that has one.
+        """
+        return str(self.index) if self.integrated else self.uuid
+
+    def name_for(self, target: Target) -> str:
+        """The name that an engine for ``target`` is kept under, with the target's where boards are named alike."""
+        return f"{self.name} as {target.gpu}" if target.gpu and self.name in NAMED_ALIKE else self.name
 
 
 def installed_gpus() -> tuple[GpuDevice, ...]:
@@ -96,7 +110,7 @@ def _devices(nvml: Any, index: int) -> tuple[GpuDevice, ...]:
 def _device(nvml: Any, handle: Any, index: int, compute_capability: tuple[int, int], *, mig: bool) -> GpuDevice:
     total_bytes, free_bytes = _memory(nvml, handle)
     return GpuDevice(
-        uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
+        uuid=_uuid(nvml, handle, index),
         name=_text(nvml.nvmlDeviceGetName(handle)),
         compute_capability=compute_capability,
         memory_bytes=total_bytes,
@@ -105,7 +119,16 @@ def _device(nvml: Any, handle: Any, index: int, compute_capability: tuple[int, i
         mig=mig,
         index=index,
         free_bytes=free_bytes,
+        integrated=free_bytes is None and not mig,
     )
+
+
+def _uuid(nvml: Any, handle: Any, index: int) -> str:
+    """A Jetson's need not have one; it has one GPU."""
+    try:
+        return _text(nvml.nvmlDeviceGetUUID(handle))
+    except nvml.NVMLError:
+        return f"GPU-number-{index}"
 
 
 def _memory(nvml: Any, handle: Any) -> tuple[int, int | None]:

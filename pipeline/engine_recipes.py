@@ -169,7 +169,7 @@ def engine_recipe(job: Job, model: SurveyedModel, recipes: Recipes) -> Recipe:
         platform=PLATFORM,
         runtime_version=version,
         typing=typing,
-        gpu=gpus[0].name if gpus else None,
+        gpu=gpus[0].name_for(job.target) if gpus else None,
         plugins=tuple(map(digest_from_file, build.plugins)),
     )
     kept = kept_for_refits(job, model, version, key)

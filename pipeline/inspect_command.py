@@ -136,7 +136,7 @@ def _layers_from_engine(path: Path, cancel: threading.Event, *, profile: bool, p
 
 @contextlib.contextmanager
 def _free_gpu(engine: Path, cancel: threading.Event) -> Iterator[str | None]:
-    """The UUID of a GPU that nothing else uses meanwhile: a build beside it would choose other tactics.
+    """CUDA's name of a GPU that nothing else uses meanwhile: a build beside it would choose other tactics.
 
     Of several products the first is taken, since an engine does not tell its own. ``None`` where there is no GPU.
     """
@@ -150,4 +150,4 @@ def _free_gpu(engine: Path, cancel: threading.Event) -> Iterator[str | None]:
     alike = [gpu for gpu in gpus if gpu.name == gpus[0].name]
     job = f"inspecting {engine.name}"
     with GpuPool().taken(alike, cancel, job=job, waits_for=lambda held: print(one_line(held), file=sys.stderr)) as gpu:
-        yield gpu.uuid
+        yield gpu.cuda_name

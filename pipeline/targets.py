@@ -58,6 +58,8 @@ class UnknownGpuError(ValueError):
         super().__init__(f"no GPU named {name!r} in the catalogue{f'; {near}' if near else ''}")
 
 
+_ORIN = ("Orin (nvgpu)", "Orin")
+"""What NVML of JetPack 6 calls every board of the family, and CUDA."""
 _CATALOGUE = (
     Gpu("t4", "Turing", (7, 5), 16, ("Tesla T4",)),
     Gpu("a100", "Ampere", (8, 0), 40, (
@@ -73,10 +75,10 @@ _CATALOGUE = (
     Gpu("a40", "Ampere", (8, 6), 48, ("NVIDIA A40",)),
     Gpu("rtx-3090", "Ampere", (8, 6), 24, ("NVIDIA GeForce RTX 3090",)),
     Gpu("rtx-a6000", "Ampere", (8, 6), 48, ("NVIDIA RTX A6000",)),
-    Gpu("agx-orin", "Ampere", (8, 7), 64, ("Orin",)),
-    Gpu("orin", "Ampere", (8, 7), 64, ("Orin",)),
-    Gpu("orin-nano", "Ampere", (8, 7), 8, ("Orin",)),
-    Gpu("orin-nx", "Ampere", (8, 7), 16, ("Orin",)),
+    Gpu("agx-orin", "Ampere", (8, 7), 64, _ORIN),
+    Gpu("orin", "Ampere", (8, 7), 64, _ORIN),
+    Gpu("orin-nano", "Ampere", (8, 7), 8, _ORIN),
+    Gpu("orin-nx", "Ampere", (8, 7), 16, _ORIN),
     Gpu("l4", "Ada Lovelace", (8, 9), 24, ("NVIDIA L4",)),
     Gpu("l40", "Ada Lovelace", (8, 9), 48, ("NVIDIA L40",)),
     Gpu("l40s", "Ada Lovelace", (8, 9), 48, ("NVIDIA L40S",)),
@@ -92,7 +94,7 @@ _CATALOGUE = (
     Gpu("gb200", "Blackwell", (10, 0), 192, ("NVIDIA GB200",)),
     Gpu("b300", "Blackwell", (10, 3), 288, ("NVIDIA B300 SXM6 AC", "NVIDIA B300")),
     Gpu("gb300", "Blackwell", (10, 3), 288, ("NVIDIA GB300",)),
-    Gpu("thor", "Blackwell", (11, 0), 128, ("NVIDIA Thor",)),
+    Gpu("thor", "Blackwell", (11, 0), 128, ("NVIDIA Thor", "Thor")),
     Gpu("rtx-5090", "Blackwell", (12, 0), 32, ("NVIDIA GeForce RTX 5090",)),
     Gpu("rtx-pro-6000", "Blackwell", (12, 0), 96, (
         "NVIDIA RTX PRO 6000 Blackwell Workstation Edition",
@@ -104,6 +106,9 @@ _CATALOGUE = (
 
 GPUS: Mapping[str, Gpu] = MappingProxyType({gpu.name: gpu for gpu in _CATALOGUE})
 """The catalogue, by name. Compute capabilities are those of NVIDIA's list at developer.nvidia.com/cuda-gpus."""
+
+NAMED_ALIKE = frozenset(_ORIN)
+"""Products whose name several boards bear that differ in more than their memory."""
 
 COMPUTE_CAPABILITIES = tuple(sorted({(7, 0), (7, 2)} | {gpu.compute_capability for gpu in _CATALOGUE}))
 """Every capability that a free target may name: Volta (7.0, 7.2) and all that came after it."""

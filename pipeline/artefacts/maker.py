@@ -165,7 +165,7 @@ class Maker:
                 timeout_s=_timeout_s(order, way.timeout_s),
                 cancel=self.cancel,
                 log=self._log_of(recipe, way),
-                gpu=gpu.uuid if gpu else None,
+                gpu=gpu.cuda_name if gpu else None,
             ),
             folder,
         )

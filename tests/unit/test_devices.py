@@ -38,6 +38,14 @@ def test_gpus_for_a_target_are_of_one_product_the_first_that_fits() -> None:
     assert gpus_for_target(Target("a100", "tensorrt", (8, 0), "a100"), (large, small)) == (large,)
 
 
+def test_boards_that_are_named_alike_keep_engines_of_their_own() -> None:
+    orin, h100 = gpu("Orin (nvgpu)", (8, 7)), gpu("NVIDIA H100 PCIe")
+    targets = [Target(name, "tensorrt", (8, 7), name) for name in ("orin-nano", "agx-orin")]
+    assert all(gpus_for_target(target, (orin,)) == (orin,) for target in targets)
+    assert [orin.name_for(target) for target in targets] == ["Orin (nvgpu) as orin-nano", "Orin (nvgpu) as agx-orin"]
+    assert h100.name_for(Target("h100", "tensorrt", (9, 0), "h100")) == "NVIDIA H100 PCIe"
+
+
 def test_mig_slices_of_two_sizes_are_two_products() -> None:
     one, two = gpu("NVIDIA H200 MIG 1g.18gb"), gpu("NVIDIA H200 MIG 2g.35gb")
     assert gpus_for_target(Target("h200", "tensorrt", (9, 0), "h200"), (one, two)) == (one,)
@@ -59,8 +67,9 @@ class Nvml(ModuleType):
     class NVMLError_NotFound(NVMLError):  # noqa: N801, N818  the package's own name
         pass
 
-    def __init__(self, *, driver: bool) -> None:
+    def __init__(self, *, driver: bool, unsupported: tuple[str, ...] = ()) -> None:
         super().__init__("pynvml")
+        self.unsupported = unsupported
         self.driver = driver
 
     def nvmlInit(self) -> None:
@@ -82,7 +91,10 @@ class Nvml(ModuleType):
         }
         if name not in answers:
             raise AttributeError(name)
-        return lambda *_: answers[name]
+        return self._refuse if name in self.unsupported else lambda *_: answers[name]
+
+    def _refuse(self, *_: object) -> None:
+        raise self.NVMLError("not supported")
 
 
 def test_nvml_names_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,6 +117,23 @@ def test_nvml_names_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_F30_a_machine_without_a_driver_has_no_gpu(monkeypatch: pytest.MonkeyPatch, module: ModuleType | None) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", module)
     assert installed_gpus() == ()
+
+
+def test_a_gpu_that_shares_the_machines_memory_is_named_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Jetson's NVML does not tell memory, and CUDA does not know the UUID that it tells, if any."""
+    nvml = Nvml(driver=True, unsupported=("nvmlDeviceGetMemoryInfo", "nvmlDeviceGetUUID"))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    (device,) = installed_gpus()
+    assert device.memory_bytes > 0
+    assert (device.free_bytes, device.uuid, device.cuda_name) == (None, "GPU-number-0", "0")
+
+
+def test_any_other_gpu_is_named_by_its_uuid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml(driver=True))
+    (device,) = installed_gpus()
+    assert device.cuda_name == device.uuid == "GPU-7e5ab340"
 
 
 def test_a_gpu_that_the_run_was_not_given_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
