@@ -16,7 +16,7 @@ from pipeline.cache.s3_address import SCHEME, S3Address, address_from_url
 from pipeline.cache.s3_bucket import S3Bucket
 from pipeline.cache.s3_store import S3Store
 from pipeline.cache.scope import Scope, ScopedStore
-from pipeline.cache.seal import SealedStore
+from pipeline.cache.seal import SealedStore, Sealing
 from pipeline.cache.tiered import TieredStore
 from pipeline.errors import SettingsError
 from pipeline.given_paths import folder_from_text
@@ -97,5 +97,6 @@ def opened_leases(place: CachePlace, scope: Scope) -> Leases | None:
 def _layer(folder: Path | None, bucket: S3Bucket, path: str, seal: Seal | None, expiry: Expiry | None) -> Store:
     """One scope. Each has a folder of its own in front, so that no scope meets another's files."""
     far = S3Store(bucket, path)
-    tiered = TieredStore(LocalStore(folder / "scopes" / path), far, expiry=expiry) if folder is not None else far
-    return SealedStore(tiered, path, seal)
+    if folder is None:
+        return SealedStore(far, path, seal)
+    return TieredStore(LocalStore(folder / "scopes" / path), far, sealing=Sealing(path, seal), expiry=expiry)

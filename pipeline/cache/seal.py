@@ -75,17 +75,61 @@ class HmacSeal:
         return any(found)
 
 
-class SealedStore:
-    """``store``, whose receipts are sealed for ``scope``. See ``Store`` for the methods.
+@dataclass(frozen=True, slots=True)
+class Sealing:
+    """How the receipts of ``scope`` are sealed and opened.
 
     Without a ``seal`` whoever may write the place is trusted: receipts are written bare, and a seal that is there is
     taken off unread. With one, a receipt that bears no right seal is ``ReceiptDamaged``.
     """
 
+    scope: str
+    seal: Seal | None
+
+    def sealed(self, kind: str, key: Digest, body: bytes) -> bytes:
+        """What to store of the receipt ``body``. Raises ``StoreFailed`` where it cannot be sealed."""
+        if self.seal is None:
+            return body
+        code = base64.b64encode(self.seal.sign(self._message(kind, key, body)))
+        return b"trt-seal 1 %s %s\n%s" % (self.seal.algorithm.encode(), code, body)
+
+    def opened(self, kind: str, key: Digest, data: bytes) -> bytes:
+        """The receipt in ``data``. Raises ``ReceiptDamaged``, and ``StoreFailed`` where the seal cannot be checked."""
+        if self.seal is None:
+            return without_seal(data)
+        match = _LINE.match(data)
+        if match is None:
+            raise ReceiptDamaged("it bears no seal, so nobody knows who made it")
+        if match["algorithm"].decode() != self.seal.algorithm:
+            raise ReceiptDamaged(f"its seal is not of the kind {self.seal.algorithm}")
+        body = data[match.end() :]
+        try:
+            code = base64.b64decode(match["code"], validate=True)
+        except binascii.Error as error:
+            raise ReceiptDamaged("its seal is malformed") from error
+        if not self.seal.verify(self._message(kind, key, body), code):
+            raise ReceiptDamaged("its seal is wrong: it was changed, moved here, or made by somebody else")
+        return body
+
+    def _message(self, kind: str, key: Digest, body: bytes) -> bytes:
+        """What the code covers; short, because KMS takes 4096 bytes at most."""
+        return canonical_json(
+            {
+                "seal": 1,
+                "scope": self.scope,
+                "kind": kind,
+                "key": str(key),
+                "receipt": str(digest_from_bytes(body)),
+            }
+        )
+
+
+class SealedStore:
+    """``store``, whose receipts are sealed for ``scope`` as ``Sealing`` says. See ``Store`` for the methods."""
+
     def __init__(self, store: Store, scope: str, seal: Seal | None) -> None:
         self._store = store
-        self._scope = scope
-        self._seal = seal
+        self._sealing = Sealing(scope, seal)
 
     def __str__(self) -> str:
         return str(self._store)
@@ -103,28 +147,11 @@ class SealedStore:
     def get_receipt(self, kind: str, key: Digest) -> bytes | None:
         """See ``Store``."""
         data = self._store.get_receipt(kind, key)
-        if data is None or self._seal is None:
-            return None if data is None else without_seal(data)
-        match = _LINE.match(data)
-        if match is None:
-            raise ReceiptDamaged("it bears no seal, so nobody knows who made it")
-        if match["algorithm"].decode() != self._seal.algorithm:
-            raise ReceiptDamaged(f"its seal is not of the kind {self._seal.algorithm}")
-        body = data[match.end() :]
-        try:
-            code = base64.b64decode(match["code"], validate=True)
-        except binascii.Error as error:
-            raise ReceiptDamaged("its seal is malformed") from error
-        if not self._seal.verify(self._message(kind, key, body), code):
-            raise ReceiptDamaged("its seal is wrong: it was changed, moved here, or made by somebody else")
-        return body
+        return None if data is None else self._sealing.opened(kind, key, data)
 
     def put_receipt(self, kind: str, key: Digest, data: bytes, *, replace: bool) -> bool:
         """See ``Store``."""
-        if self._seal is not None:
-            code = base64.b64encode(self._seal.sign(self._message(kind, key, data)))
-            data = b"trt-seal 1 %s %s\n%s" % (self._seal.algorithm.encode(), code, data)
-        return self._store.put_receipt(kind, key, data, replace=replace)
+        return self._store.put_receipt(kind, key, self._sealing.sealed(kind, key, data), replace=replace)
 
     def mark_used(self, kind: str, key: Digest) -> None:
         """See ``Store``."""
@@ -169,18 +196,6 @@ class SealedStore:
     def sweep(self, older_than_s: float) -> int:
         """See ``Store``."""
         return self._store.sweep(older_than_s)
-
-    def _message(self, kind: str, key: Digest, body: bytes) -> bytes:
-        """What the code covers; short, because KMS takes 4096 bytes at most."""
-        return canonical_json(
-            {
-                "seal": 1,
-                "scope": self._scope,
-                "kind": kind,
-                "key": str(key),
-                "receipt": str(digest_from_bytes(body)),
-            }
-        )
 
 
 def without_seal(data: bytes) -> bytes:

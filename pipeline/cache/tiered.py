@@ -1,9 +1,9 @@
 """A near store in front of a far one: what was fetched or made once is read from near by.
 
 The far store decides. A receipt is created there first, and nothing is kept near that was refused there. The near
-store is a copy: it may lose anything, fail, or be damaged, and then the far one is asked. Every blob is hashed on its
-way from either. Whoever may write the near folder is trusted as whoever may write the far place, unless receipts are
-sealed; so runs of different trust must not share one.
+store is a copy: it may lose anything, fail, be damaged, or bear a seal that is no longer right, and then the far one
+is asked. Every blob is hashed on its way from either. Whoever may write the near folder is trusted as whoever may
+write the far place, unless receipts are sealed; so runs of different trust must not share one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.cache.expiry import expired
 from pipeline.cache.receipt import ReceiptDamaged, receipt_from_bytes
-from pipeline.cache.seal import without_seal
+from pipeline.cache.seal import Sealing
 from pipeline.cache.store import BlobDamaged, BlobMissing, DestinationFailed, StoreFailed
 
 if TYPE_CHECKING:
@@ -27,13 +27,19 @@ if TYPE_CHECKING:
 
 
 class TieredStore:
-    """``near_store`` in front of ``far_store``; listing and upkeep are the far one's. See ``Store`` for the methods."""
+    """``near_store`` in front of ``far_store``; listing and upkeep are the far one's. See ``Store`` for the methods.
+
+    By ``sealing`` receipts lie sealed in both, and come back bare.
+    """
 
     far = True
 
-    def __init__(self, near_store: Store, far_store: Store, *, expiry: Expiry | None = None) -> None:
+    def __init__(
+        self, near_store: Store, far_store: Store, *, sealing: Sealing | None = None, expiry: Expiry | None = None
+    ) -> None:
         self._near = near_store
         self._far = far_store
+        self._sealing = sealing or Sealing("", None)
         self._expiry = expiry
 
     @property
@@ -50,13 +56,16 @@ class TieredStore:
         if near is not None:
             return near
         data = self._far.get_receipt(kind, key)
-        if data is not None:
-            with contextlib.suppress(StoreFailed):
-                self._near.put_receipt(kind, key, data, replace=True)
-        return data
+        if data is None:
+            return None
+        body = self._sealing.opened(kind, key, data)
+        with contextlib.suppress(StoreFailed):
+            self._near.put_receipt(kind, key, data, replace=True)
+        return body
 
     def put_receipt(self, kind: str, key: Digest, data: bytes, *, replace: bool) -> bool:
         """See ``Store``."""
+        data = self._sealing.sealed(kind, key, data)
         created = self._far.put_receipt(kind, key, data, replace=replace)
         with contextlib.suppress(StoreFailed):
             if created:
@@ -125,16 +134,16 @@ class TieredStore:
         return self._far.sweep(older_than_s)
 
     def _near_receipt(self, kind: str, key: Digest) -> bytes | None:
-        """The near copy where it is whole and not too old; else there is as good as none, for the far one is there."""
+        """The near copy where it is sound and not too old; else there is as good as none, for the far one is there."""
         try:
             data = self._near.get_receipt(kind, key)
-            if data is not None:
-                receipt = receipt_from_bytes(without_seal(data), kind=kind, stored_as=key)
-                if expired(self._expiry, receipt):
-                    return None
+            if data is None:
+                return None
+            body = self._sealing.opened(kind, key, data)
+            receipt = receipt_from_bytes(body, kind=kind, stored_as=key)
         except (ReceiptDamaged, StoreFailed):
             return None
-        return data
+        return None if expired(self._expiry, receipt) else body
 
     def _keep(self, path: Path) -> None:
         with contextlib.suppress(StoreFailed, OSError):

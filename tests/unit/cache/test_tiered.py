@@ -8,6 +8,7 @@ from pipeline.cache.answers import Commit, Hit, Rejected
 from pipeline.cache.content import ContentCache
 from pipeline.cache.expiry import DAY_S, Expiry
 from pipeline.cache.local import LocalStore
+from pipeline.cache.seal import HmacSeal, SealedStore, Sealing
 from pipeline.cache.store import StoreFailed
 from pipeline.cache.tiered import TieredStore
 from pipeline.keys import key_from_ingredients
@@ -204,3 +205,28 @@ def test_a_near_copy_that_expired_gives_way_to_a_younger_entry_far_away(
     assert ContentCache(TieredStore(near, far, expiry=expiry), expiry=expiry).lookup(KEY, "digits") == Hit(younger)
     far.down = True
     assert ContentCache(TieredStore(near, far, expiry=expiry), expiry=expiry).lookup(KEY, "digits") == Hit(younger)
+
+
+def _sealed(near: LocalStore, far: LocalStore, secret: bytes) -> ContentCache:
+    return ContentCache(TieredStore(near, far, sealing=Sealing("trusted", HmacSeal([secret * 32]))))
+
+
+def test_a_near_receipt_with_a_wrong_seal_is_asked_for_afar(
+    near: LocalStore, far: FarStore, engine: dict[str, Path], tmp_path: Path
+) -> None:
+    _sealed(near, LocalStore(tmp_path / "elsewhere"), b"a").commit(KEY, "digits", engine, {})
+    sealed_anew = ContentCache(SealedStore(far, "trusted", HmacSeal([b"b" * 32])))
+    receipt = sealed_anew.commit(KEY, "digits", engine, {}).receipt
+
+    assert _sealed(near, far, b"b").lookup(KEY, "digits") == Hit(receipt)
+    far.down = True
+    assert _sealed(near, far, b"b").lookup(KEY, "digits") == Hit(receipt)
+
+
+def test_a_receipt_that_is_wrongly_sealed_afar_is_rejected_and_not_kept_near(
+    near: LocalStore, far: FarStore, engine: dict[str, Path]
+) -> None:
+    ContentCache(SealedStore(far, "pr/1/2", HmacSeal([b"b" * 32]))).commit(KEY, "digits", engine, {})
+
+    assert isinstance(_sealed(near, far, b"b").lookup(KEY, "digits"), Rejected)
+    assert list(near.receipts()) == []
