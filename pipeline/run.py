@@ -111,7 +111,7 @@ def open_context(
             cancel=cancel,
             progress=progress,
             run_task=run_task,
-            leases=leases_from_settings(settings),
+            leases=leases_from_settings(settings, cancel),
         )
         runtimes = installed_runtimes()
         recipes = Recipes(
@@ -145,9 +145,11 @@ def trusted_store_from_settings(settings: Settings, cancel: threading.Event) -> 
     return opened_for_upkeep(settings.cache, Scope("trusted"), seal=_seal(settings), cancel=cancel)
 
 
-def leases_from_settings(settings: Settings) -> Leases | None:
+def leases_from_settings(settings: Settings, cancel: threading.Event) -> Leases | None:
     """Where runners that share the cache tell each other what they are at work on; ``None`` where none are shared."""
-    return opened_leases(settings.cache, Scope(settings.cache_scope)) if settings.cache is not None else None
+    if settings.cache is None:
+        return None
+    return opened_leases(settings.cache, Scope(settings.cache_scope), cancel=cancel)
 
 
 def _timing_caches(settings: Settings, scratch: Path, cancel: threading.Event) -> TimingCaches | None:

@@ -52,15 +52,19 @@ class Leases(Protocol):
     def renew(self, lease: Lease) -> bool:
         """Start the term of ``lease`` anew; ``False`` where it was lost. Raises ``StoreFailed``."""
 
-    def release(self, lease: Lease) -> None:
-        """Give ``lease`` up. Raises ``StoreFailed``."""
+    def release(self, lease: Lease, *, in_haste: bool = False) -> None:
+        """Give ``lease`` up; ``in_haste`` says that there are only seconds for it. Raises ``StoreFailed``."""
 
 
 class S3Leases:
-    """The leases below ``root``, which ends with a slash, in ``bucket``. See ``Leases``."""
+    """The leases below ``root``, which ends with a slash, in ``bucket``. See ``Leases``.
 
-    def __init__(self, bucket: S3Bucket, root: str, *, term_s: float) -> None:
+    ``hasty`` is the same bucket for a run that ends, where it is asked once and for a short time.
+    """
+
+    def __init__(self, bucket: S3Bucket, root: str, *, term_s: float, hasty: S3Bucket | None = None) -> None:
         self._bucket = bucket
+        self._hasty = hasty or bucket
         self._root = root
         self.term_s = term_s
 
@@ -90,12 +94,13 @@ class S3Leases:
             lease.etag = renewed.etag
         return renewed is not None
 
-    def release(self, lease: Lease) -> None:
+    def release(self, lease: Lease, *, in_haste: bool = False) -> None:
         """See ``Leases``. Its version is asked for first, so that a lease that was lost is left to its new holder."""
+        bucket = self._hasty if in_haste else self._bucket
         with contextlib.suppress(AnsweredError):
-            found = self._bucket.call("HeadObject", seen=NOT_FOUND, Key=lease.name)
+            found = bucket.call("HeadObject", seen=NOT_FOUND, Key=lease.name)
             if bare_etag(found) == lease.etag:
-                self._bucket.call("DeleteObject", Key=lease.name)
+                bucket.call("DeleteObject", Key=lease.name)
 
     def _name(self, kind: str, key: Digest) -> str:
         return f"{self._root}{LEASE_FOLDER}{kind}/{key.hex[:2]}/{key.hex}"

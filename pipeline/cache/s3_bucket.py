@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 6.0
 ATTEMPTS = 3
+_HASTE_S = 1.0
 _CONNECTIONS = 64
 
 
@@ -182,16 +183,27 @@ class Deadline:
             raise StoreFailed(f"a transfer was not done after {self._limit_s:.0f} s")
 
 
-def make_s3_client(address: S3Address, *, read_timeout_s: float = READ_TIMEOUT_S) -> Any:
+def make_hasty_s3_client(address: S3Address) -> Any:
+    """A client for the last requests of a run that ends: one try, of a second or two."""
+    return make_s3_client(address, connect_timeout_s=_HASTE_S, read_timeout_s=_HASTE_S, attempts=1)
+
+
+def make_s3_client(
+    address: S3Address,
+    *,
+    connect_timeout_s: float = CONNECT_TIMEOUT_S,
+    read_timeout_s: float = READ_TIMEOUT_S,
+    attempts: int = ATTEMPTS,
+) -> Any:
     """A boto3 client with credentials from the default chain; a new session, so that the chain is asked anew."""
     import boto3
     from botocore.config import Config
 
     style = {"addressing_style": address.addressing} if address.addressing != "auto" else {}
     config = Config(
-        connect_timeout=CONNECT_TIMEOUT_S,
+        connect_timeout=connect_timeout_s,
         read_timeout=read_timeout_s,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        retries={"mode": "standard", "total_max_attempts": attempts},
         max_pool_connections=_CONNECTIONS,
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",

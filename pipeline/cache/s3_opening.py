@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pipeline.cache.lease import S3Leases
 from pipeline.cache.local import LocalStore
 from pipeline.cache.s3_address import SCHEME, S3Address, address_from_url
-from pipeline.cache.s3_bucket import S3Bucket
+from pipeline.cache.s3_bucket import S3Bucket, make_hasty_s3_client
 from pipeline.cache.s3_store import S3Store
 from pipeline.cache.scope import Scope, ScopedStore
 from pipeline.cache.seal import SealedStore, Sealing
@@ -84,14 +84,15 @@ def opened_scopes(place: CachePlace, scope: Scope, *, seal: Seal | None, cancel:
     return tuple(_layer(None, bucket, path, seal, None) for path in scope.readable)
 
 
-def opened_leases(place: CachePlace, scope: Scope) -> Leases | None:
+def opened_leases(place: CachePlace, scope: Scope, *, cancel: threading.Event) -> Leases | None:
     """The leases beside the receipts that a run of ``scope`` writes; ``None`` without a bucket, or where it has none.
 
-    A cancelled run gives its leases back, so their calls are not cancelled with it.
+    A cancelled run gives its leases back, so these calls are not cancelled with it, but short.
     """
     if place.bucket is None or not place.bucket.lease_s:
         return None
-    return S3Leases(S3Bucket(place.bucket), place.bucket.root(scope.path), term_s=place.bucket.lease_s)
+    bucket, hasty = S3Bucket(place.bucket, cancel=cancel), S3Bucket(place.bucket, make_client=make_hasty_s3_client)
+    return S3Leases(bucket, place.bucket.root(scope.path), term_s=place.bucket.lease_s, hasty=hasty)
 
 
 def _layer(folder: Path | None, bucket: S3Bucket, path: str, seal: Seal | None, expiry: Expiry | None) -> Store:

@@ -26,6 +26,8 @@ Made_co = TypeVar("Made_co", covariant=True)
 
 _FIRST_POLL_S = 0.25
 _LONGEST_POLL_S = 10.0
+_LOOK_S = 0.2
+_HASTE_S = 1.0
 
 
 class Theirs(Protocol, Generic[Made_co]):
@@ -65,6 +67,11 @@ class Turns:
         except StoreFailed:
             self._leases = None
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run was cancelled."""
+        return self._cancel.is_set()
+
     def pause(self, delay_s: float) -> bool:
         """Wait; ``False`` where the run was cancelled."""
         return not self._cancel.wait(delay_s)
@@ -77,7 +84,7 @@ class Turn:
         self._turns = turns
         self._key = key
         self._give_up_s = time.monotonic() + patience_s
-        self._lease: Lease | None = None
+        self._held: tuple[Leases, Lease] | None = None
         self._done = threading.Event()
         self._renewer: threading.Thread | None = None
 
@@ -102,27 +109,32 @@ class Turn:
         with self._turns.working_leases() as leases:
             if leases is None or not self._is_patient():
                 return True
-            self._lease = leases.take(self._key.kind, self._key.digest)
-            if self._lease is None:
+            lease = leases.take(self._key.kind, self._key.digest)
+            if lease is None:
                 return False
+            self._held = leases, lease
             self._done.clear()
-            self._renewer = threading.Thread(target=self._keep_renewed, args=(leases, self._lease), daemon=True)
+            self._renewer = threading.Thread(target=self._keep_renewed, args=self._held, daemon=True)
             self._renewer.start()
-        if self._lease is not None and theirs.is_there():
+        if self._held is not None and theirs.is_there():
             self.give_back()
             return False
         return True
 
     def give_back(self) -> None:
-        """Let others begin at once. Also where the run was cancelled."""
+        """Let others begin at once. Also where the run was cancelled, but then nobody is waited for long."""
         self._done.set()
-        if self._renewer is not None:
-            self._renewer.join()
-            self._renewer = None
-        lease, self._lease = self._lease, None
-        with self._turns.working_leases() as leases:
-            if leases is not None and lease is not None:
-                leases.release(lease)
+        held, self._held = self._held, None
+        renewer, self._renewer = self._renewer, None
+        if held is None or renewer is None:
+            return
+        while renewer.is_alive() and not self._turns.cancelled:
+            renewer.join(_LOOK_S)
+        renewer.join(_HASTE_S)
+        if not renewer.is_alive():
+            leases, lease = held
+            with contextlib.suppress(StoreFailed):
+                leases.release(lease, in_haste=self._turns.cancelled)
 
     def _is_patient(self) -> bool:
         return time.monotonic() < self._give_up_s

@@ -58,9 +58,9 @@ class FakeLeases:
         self._note("renew")
         return True
 
-    def release(self, lease: Lease) -> None:
+    def release(self, lease: Lease, *, in_haste: bool = False) -> None:
         """See ``Leases``."""
-        self._note("release")
+        self._note("release in haste" if in_haste else "release")
         self._at_release()
 
     def _refused(self) -> bool:

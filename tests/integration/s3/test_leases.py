@@ -180,6 +180,22 @@ def test_the_work_of_a_run_that_was_cancelled_is_taken_up_at_once(
     assert statuses(heir) == {job: "built"}
 
 
+def test_F22_a_cancelled_run_ends_in_time_where_the_server_hangs(
+    tmp_path: Path, proxy: FaultyProxy, place: S3Place
+) -> None:
+    wanted = arguments(proxy.endpoint_url, place.prefix, "digits/sm_89/fp32", lease=3)
+    cancelled = PacedRun(tmp_path / "cancelled", *wanted, build_s=3.0)
+    cancelled.wait_until("building")
+    proxy.script = always(Fault(delay_s=60), "/lease/")
+    time.sleep(2)
+    started_s = time.monotonic()
+    cancelled.process.terminate()
+    cancelled.process.communicate(timeout=60)
+
+    assert cancelled.process.returncode == 130
+    assert time.monotonic() - started_s < 5
+
+
 @pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (500, "InternalError")])
 def test_a_server_that_refuses_leases_lets_everybody_build(
     tmp_path: Path, proxy: FaultyProxy, place: S3Place, status: int, code: str

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pipeline.cache import turns as turns_module
+from pipeline.cache.store import StoreFailed
 from pipeline.cache.turns import Turns
 from pipeline.keys import key_from_ingredients
 from tests.support.leases import FakeLeases
 
 if TYPE_CHECKING:
-    from pipeline.cache.lease import Leases
+    from pipeline.cache.lease import Lease, Leases
     from pipeline.cache.turns import Turn
 
 KEY = key_from_ingredients("engine", {"model": "m"})
@@ -152,4 +154,39 @@ def test_a_cancelled_run_gives_its_lease_back() -> None:
         assert turn.take(Made())
         cancel.set()
 
+    assert leases.events == ["take", "release in haste"]
+
+
+def test_a_lease_is_given_back_also_where_another_could_not_be_taken() -> None:
+    leases = FakeLeases()
+    turns = Turns(leases, threading.Event())
+
+    def fail() -> None:
+        raise StoreFailed("no answer")
+
+    with turns.of(KEY, patience_s=5.0) as turn:
+        assert turn.take(Made())
+        with turns.working_leases():
+            fail()
+
     assert leases.events == ["take", "release"]
+
+
+def test_a_cancelled_run_does_not_wait_for_a_renewal_that_hangs() -> None:
+    let_go, cancel = threading.Event(), threading.Event()
+
+    class Hanging(FakeLeases):
+        def renew(self, lease: Lease) -> bool:
+            super().renew(lease)
+            return let_go.wait(30)
+
+    leases = Hanging(term_s=0.003)
+    with Turns(leases, cancel).of(KEY, patience_s=5.0) as turn:
+        assert turn.take(Made())
+        assert leases.renewed.wait(10)
+        cancel.set()
+        started_s = time.monotonic()
+
+    let_go.set()
+    assert time.monotonic() - started_s < 4
+    assert leases.events == ["take", "renew"]
