@@ -37,6 +37,16 @@ class Entries:
         self._lookups: dict[Digest, CacheLookup] = {}
         self._seen_beside: dict[Digest, Receipt] = {}
 
+    @property
+    def are_read(self) -> bool:
+        """Whether any can still be fetched in this run, as far as it is known."""
+        return self._cache.is_read
+
+    @property
+    def are_kept(self) -> bool:
+        """Whether any can still be committed in this run, as far as it is known."""
+        return self._cache.is_written
+
     def look_up(self, key: Key, subject: str) -> CacheLookup:
         """What the cache holds for ``key``; asked once per run."""
         digest = key.digest

@@ -75,6 +75,14 @@ class _MadeElsewhere:
         """See ``Theirs``."""
         return self._hit() is not None
 
+    def can_be_had(self) -> bool:
+        """See ``Theirs``."""
+        return self.entries.are_read
+
+    def can_have_mine(self) -> bool:
+        """See ``Theirs``."""
+        return self.entries.are_kept
+
     def get(self) -> Artefact | None:
         """See ``Theirs``."""
         hit = self._hit()

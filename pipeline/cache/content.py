@@ -63,6 +63,16 @@ class ContentCache:
         """What went wrong with the store in this run, once for the user to read; empty where nothing did."""
         return self._guard.trouble
 
+    @property
+    def is_read(self) -> bool:
+        """Whether anything can still be fetched in this run, as far as it is known."""
+        return self._guard.to_read is not None
+
+    @property
+    def is_written(self) -> bool:
+        """Whether anything can still be kept in this run, as far as it is known."""
+        return self._guard.to_write is not None
+
     def lookup(self, key: Key, subject: str, *, explain: bool = True) -> CacheLookup:
         """What the store holds for ``key``; ``subject`` is whose earlier entries a miss is compared with.
 

@@ -36,6 +36,12 @@ class Theirs(Protocol, Generic[Made_co]):
     def is_there(self) -> bool:
         """Whether there is something new, and of use as far as it is known; asked anew each time."""
 
+    def can_be_had(self) -> bool:
+        """Whether it could be had, once it is there; what cannot is not waited for."""
+
+    def can_have_mine(self) -> bool:
+        """Whether they could have what is made here; where they cannot, nobody shall wait for it."""
+
     def get(self) -> Made_co | None:
         """It, or ``None`` where there is none or it turns out to be of no use."""
 
@@ -96,18 +102,19 @@ class Turn:
         return False
 
     def wait(self, theirs: Theirs[Made]) -> Made | None:
-        """What another runner makes of the key; ``None`` as soon as none is at work on it any more."""
+        """What another runner makes of the key; ``None`` as soon as none is at work on it, or it could not be had."""
         poll_s = _FIRST_POLL_S
         while True:
             found = theirs.get()
-            if found is not None or not self.is_elsewhere() or not self._turns.pause(poll_s):
+            in_vain = found is None and not theirs.can_be_had()
+            if found is not None or in_vain or not self.is_elsewhere() or not self._turns.pause(poll_s):
                 return found
             poll_s = min(2 * poll_s, _LONGEST_POLL_S)
 
     def take(self, theirs: Theirs[Made]) -> bool:
         """Whether to make it here and now. ``False`` says that another runner has begun, or has made it."""
         with self._turns.working_leases() as leases:
-            if leases is None or not self._is_patient():
+            if leases is None or not self._is_patient() or not theirs.can_have_mine():
                 return True
             lease = leases.take(self._key.kind, self._key.digest)
             if lease is None:

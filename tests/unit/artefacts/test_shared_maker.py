@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from pipeline.cache.answers import Hit
+from pipeline.cache.local import LocalStore
+from pipeline.cache.store import Extent, StoreFailed
+from pipeline.keys import key_from_ingredients
 from tests.support.leases import FakeLeases
 from tests.support.workshops import PlanTask, plan_recipe, workshop_with
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
     from pipeline.artefacts.recipe import Artefact
 
@@ -83,3 +88,36 @@ def test_without_a_cache_no_lease_is_taken(tmp_path: Path) -> None:
     shop = workshop_with(PlanTask(), tmp_path, leases=leases, cached=False)
     shop.obtain(replace(plan_recipe(), expensive=True))
     assert leases.events == []
+
+
+def test_the_lease_of_a_runner_is_not_waited_for_where_the_cache_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        def refused(*_asked: object, **_named: object) -> NoReturn:
+            raise StoreFailed("no answer", extent=Extent.PLACE)
+
+        monkeypatch.setattr(LocalStore, "get_receipt", refused)
+
+    leases = FakeLeases(refusals=1_000_000, at_first=fail)
+    shop = workshop_with(PlanTask("mine"), tmp_path, leases=leases)
+    shop.look_up(plan_recipe().key, "digits/sm_89/fp16")
+
+    made = shop.obtain(replace(plan_recipe(), expensive=True))
+
+    assert made.files["plan"].read_text() == "mine"
+    assert leases.events == ["held"]
+
+
+def test_a_runner_that_may_not_write_takes_no_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_asked: object, **_named: object) -> NoReturn:
+        raise StoreFailed("this job may only read it", extent=Extent.WRITES)
+
+    monkeypatch.setattr(LocalStore, "put_blob", refused)
+    leases = FakeLeases()
+    shop = workshop_with(PlanTask("mine"), tmp_path, leases=leases)
+    shop.obtain(replace(plan_recipe(), key=key_from_ingredients("engine", {"other": 1})))
+
+    shop.obtain(replace(plan_recipe(), expensive=True))
+
+    assert leases.events == ["held"]

@@ -20,11 +20,24 @@ KEY = key_from_ingredients("engine", {"model": "m"})
 
 
 class Made:
-    """What others have made: there from the look number ``after`` on, of no use where it is ``useless``."""
+    """What others have made: there from the look number ``after`` on, of no use where it is ``useless``.
 
-    def __init__(self, after: int = 1_000_000, *, useless: bool = False) -> None:
+    With ``apart`` nothing can be had of them, with ``unheard`` they can have nothing from here.
+    """
+
+    def __init__(
+        self, after: int = 1_000_000, *, useless: bool = False, apart: bool = False, unheard: bool = False
+    ) -> None:
         self.left = after
         self.useless = useless
+        self.apart = apart
+        self.unheard = unheard
+
+    def can_be_had(self) -> bool:
+        return not self.apart
+
+    def can_have_mine(self) -> bool:
+        return not (self.apart or self.unheard)
 
     def is_there(self) -> bool:
         self.left -= 1
@@ -94,6 +107,20 @@ def test_who_is_beaten_to_the_lease_waits_for_the_winner() -> None:
 
     assert obtain(leases, Made(after=2)) == "theirs"
     assert leases.events.count("take") == 1
+
+
+def test_what_could_not_be_fetched_is_not_waited_for() -> None:
+    leases = FakeLeases(refusals=1_000_000)
+
+    assert obtain(leases, Made(apart=True), patience_s=1e9) == "made"
+    assert leases.events == ["held"]
+
+
+def test_who_cannot_keep_what_it_makes_lets_nobody_wait_for_it() -> None:
+    leases = FakeLeases(refusals=2)
+
+    assert obtain(leases, Made(unheard=True)) == "made"
+    assert leases.events == ["held"] * 3
 
 
 def test_patience_ends() -> None:
