@@ -18,12 +18,10 @@ from pipeline.build.builder_log import BuilderLog
 from pipeline.build.native import new_logger
 from pipeline.build.network import ENGINE_FILE, checked_header
 from pipeline.build.plugins import load_plugins
-from pipeline.build.refit_weights import weight_in_type, weights_from_model, weights_record
 from pipeline.build.request import request_from_json
 from pipeline.build.timing_cache import TACTICS_FILE
 from pipeline.cuda import start_gpu
 from pipeline.errors import BuildError
-from pipeline.prepare.onnx_model import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -56,12 +54,14 @@ def refit_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     asked = request_from_json(request["build"])
     log = BuilderLog()
     # Each takes its time: the weights in hashing, the engine's file in copying, the start and the engine in CUDA.
-    with ThreadPoolExecutor(2) as pool:
-        reading = pool.submit(_read_weights, request, log)
+    with ThreadPoolExecutor(3) as pool:
+        starting = pool.submit(start_gpu)
         fetching = pool.submit(Path(request["engine"]).read_bytes)
-        start_gpu()
+        reading = pool.submit(_read_weights, request, log)
         import tensorrt as trt
 
+        # Before anything is made of it: without a GPU, TensorRT 8.6 dies of a signal.
+        starting.result()
         logger = new_logger(trt, log)
         trt.init_libnvinfer_plugins(logger, "")
         load_plugins(trt, asked.plugins, lambda: log.diagnosis().why)
@@ -120,6 +120,10 @@ def _read_weights(request: Mapping[str, Any], log: BuilderLog) -> tuple[tuple[st
 
     They are in memory afterwards where they are given one by one, so that no refit waits for them.
     """
+    # Both bring numpy along, which nothing needs before the GPU starts.
+    from pipeline.build.refit_weights import weights_from_model, weights_record
+    from pipeline.prepare.onnx_model import load_model
+
     model = load_model(Path(request["build"]["model"]))
     record = request["weights"]
     by_parser = _reads_models(request["outcome"]["runtime_version"])
@@ -199,6 +203,8 @@ def _named_weights_given(trt: Any, refitter: Any, names: tuple[str, ...], weight
     Others are constants that the parser made of shapes and attributes, which are the structure's, so they stay. Where
     one of them is bound to a weight that changed, TensorRT reports it as missing.
     """
+    from pipeline.build.refit_weights import weight_in_type
+
     kept_alive: list[Any] = []
     for name in names:
         try:

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import importlib.machinery
+import sys
+import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from pipeline.build.refit import refit_engine
 from pipeline.build.refit_weights import write_weights
 from pipeline.build.request import BuildRequest, request_to_json
-from pipeline.errors import BuildError, ModelError
+from pipeline.errors import BuildError, DeviceError, ModelError
 from pipeline.precision import Precision
 from pipeline.prepare.structure import structure_digest
 from tests.support.models import convolution_model, graph_model, linear_model, saved
@@ -394,3 +398,41 @@ def test_a_weight_that_reached_the_engine_in_a_second_way_is_never_left_old_ther
     else:
         with pytest.raises(BuildError, match="it folded 'shared' into other weights, or fixed it"):
             refit_engine(asked, tmp_path / "out")
+
+
+def test_without_a_gpu_nothing_is_made_of_tensorrt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def no_gpu() -> None:
+        raise DeviceError("no GPU is visible here")
+
+    trt, model = FakeTensorRT(), linear_model()
+    module = trt.module()
+    module.Runtime = module.init_libnvinfer_plugins = None
+    monkeypatch.setitem(sys.modules, "tensorrt", module)
+    monkeypatch.setattr("pipeline.build.refit.start_gpu", no_gpu)
+    with pytest.raises(DeviceError):
+        refit_engine(request(tmp_path, model, model, plan({})), tmp_path)
+
+
+def test_the_gpu_starts_while_packages_are_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    trt, model, imported = FakeTensorRT(), linear_model(), threading.Event()
+    trt.install(monkeypatch)
+
+    def start() -> None:
+        assert imported.wait(10), "TensorRT is loaded only after the GPU has started"
+
+    monkeypatch.delitem(sys.modules, "tensorrt")
+    monkeypatch.setattr("pipeline.build.refit.start_gpu", start)
+
+    class Loader:
+        def create_module(self, _spec: Any) -> Any:
+            return None
+
+        def exec_module(self, module: Any) -> None:
+            vars(module).update(vars(trt.module()))
+            imported.set()
+
+    spec = importlib.machinery.ModuleSpec("tensorrt", Loader())  # type: ignore[arg-type]
+    finder = SimpleNamespace(find_spec=lambda name, path=None, target=None: spec if name == "tensorrt" else None)
+    monkeypatch.setattr(sys, "meta_path", [finder, *sys.meta_path])
+    (tmp_path / "out").mkdir()
+    assert refit_engine(request(tmp_path, model, model, plan(values_of(model))), tmp_path / "out")["refit"]
