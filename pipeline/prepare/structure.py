@@ -69,7 +69,8 @@ def structure_digest(model: ModelProto, folder: Path, *, named: bool = False) ->
 def weight_digests(model: ModelProto, folder: Path) -> dict[str, str]:
     """Name -> digest of type, shape and values, of every stored tensor whose values are no structure.
 
-    A tensor of a ``Constant`` node has the name of the node's output. Raises ``TensorError`` and ``OSError``.
+    A tensor of a ``Constant`` node has the name of the node's output. Where graphs within each other use one name for
+    several, their digests stand in the order of the graphs. Raises ``TensorError`` and ``OSError``.
     """
     sizes = _size_tensors(model)
     weights = [(name, tensor) for name, tensor in stored_tensors(model) if not _is_structure(name, tensor, sizes)]
@@ -77,7 +78,7 @@ def weight_digests(model: ModelProto, folder: Path) -> dict[str, str]:
     with ThreadPoolExecutor(_HASHERS) as pool:
         for (name, _), digest in zip(weights, pool.map(lambda each: _values(each[1], folder), weights), strict=True):
             found.setdefault(name, []).append(digest)
-    return {name: "+".join(sorted(digests)) for name, digests in sorted(found.items())}
+    return {name: "+".join(digests) for name, digests in sorted(found.items())}
 
 
 def stored_tensors(model: ModelProto) -> Iterator[tuple[str, TensorProto]]:
@@ -131,6 +132,8 @@ class _Walk:
             [
                 node.name if self._named else "",
                 domain_name(node.domain),
+                # Absent where a function has one form alone, so that older digests hold.
+                *([node.overload] if node.overload else []),
                 node.op_type,
                 [scope.get(name, "") for name in node.input],
                 [bool(name) for name in node.output],

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -233,3 +233,125 @@ def test_values_are_the_same_however_they_are_stored(tmp_path: Path) -> None:
         tensor.ClearField("raw_data")
         tensor.float_data.extend(values.ravel().tolist())
     assert weight_digests(model, HERE) == weight_digests(convolution_model(), HERE)
+
+
+def test_weights_in_the_file_or_beside_it_are_the_same_structure(tmp_path: Path) -> None:
+    path = saved_externally(convolution_model(), tmp_path / "m.onnx")
+    assert model_digests(read_model(path), tmp_path) == model_digests(convolution_model(), HERE)
+
+
+def looping(kind: str, bias: float, *, operator: str = "Add") -> ModelProto:
+    """A ``Loop`` or ``Scan`` whose body adds a stored bias."""
+    state = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("s", "t")]
+    flags = [helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in ("go", "on")]
+    count = helper.make_tensor_value_info("n", TensorProto.INT64, [])
+    nodes = [helper.make_node(operator, ["s", "bias"], ["t"])]
+    if kind == "Loop":
+        nodes.append(helper.make_node("Identity", ["go"], ["on"]))
+    inputs = [count, flags[0], state[0]] if kind == "Loop" else [state[0]]
+    outputs = [flags[1], state[1]] if kind == "Loop" else [state[1]]
+    stored = [numpy_helper.from_array(np.array([bias], np.float32), "bias")]
+    body = helper.make_graph(nodes, "body", inputs, outputs, stored)
+    more: dict[str, Any] = {} if kind == "Loop" else {"num_scan_inputs": 0}
+    taken = ["times", "", "x"] if kind == "Loop" else ["x"]
+    return graph_model(
+        [helper.make_node(kind, taken, ["y"], body=body, **more)],
+        [("x", TensorProto.FLOAT, [1]), ("times", TensorProto.INT64, [])],
+        [("y", TensorProto.FLOAT, [1])],
+    )
+
+
+@pytest.mark.parametrize("kind", ["Loop", "Scan"])
+def test_bodies_of_loops_are_part_of_the_structure_and_their_weights_are_not(kind: str) -> None:
+    assert structure_digest(looping(kind, 1), HERE) == structure_digest(looping(kind, 2), HERE)
+    assert weight_digests(looping(kind, 1), HERE) != weight_digests(looping(kind, 2), HERE)
+    assert structure_digest(looping(kind, 1), HERE) != structure_digest(looping(kind, 1, operator="Sub"), HERE)
+
+
+def test_values_that_moved_between_two_branches_are_told_apart() -> None:
+    def model(first: float, second: float) -> ModelProto:
+        found = conditional(first)
+        found.graph.node[0].attribute[1].g.initializer[0].CopyFrom(
+            numpy_helper.from_array(np.array([second], np.float32), "bias")
+        )
+        return found
+
+    assert structure_digest(model(1, 2), HERE) == structure_digest(model(2, 1), HERE)
+    assert weight_digests(model(1, 2), HERE) != weight_digests(model(2, 1), HERE)
+
+
+def sparse(value: float) -> ModelProto:
+    model = graph_model(
+        [helper.make_node("Add", ["x", "w"], ["y"])],
+        [("x", TensorProto.FLOAT, [3])],
+        [("y", TensorProto.FLOAT, [3])],
+    )
+    values = numpy_helper.from_array(np.array([value], np.float32), "w")
+    indices = numpy_helper.from_array(np.array([1], np.int64), "w_indices")
+    model.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [3]))
+    return model
+
+
+def test_the_values_of_sparse_tensors_are_structure_because_no_refit_takes_them() -> None:
+    assert structure_digest(sparse(1), HERE) != structure_digest(sparse(2), HERE)
+    assert weight_digests(sparse(1), HERE) == {}
+
+
+def calling(value: float, overload: str = "") -> ModelProto:
+    """A call of a function that holds a number, in one of its two forms."""
+    nodes = [helper.make_node("Constant", [], ["c"], value_float=value), helper.make_node("Mul", ["a", "c"], ["b"])]
+    model = graph_model(
+        [helper.make_node("Scale", ["x"], ["y"], domain="own", overload=overload)],
+        [("x", TensorProto.FLOAT, [1])],
+        [("y", TensorProto.FLOAT, [1])],
+        domains=[("own", 1)],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    for form, operators in (("", nodes), ("other", [*nodes[:1], helper.make_node("Add", ["a", "c"], ["b"])])):
+        model.functions.append(helper.make_function("own", "Scale", ["a"], ["b"], operators, opsets, overload=form))
+    return model
+
+
+def test_what_functions_hold_is_structure_and_so_is_which_form_of_one_is_called() -> None:
+    assert structure_digest(calling(1), HERE) != structure_digest(calling(2), HERE)
+    assert structure_digest(calling(1), HERE) != structure_digest(calling(1, "other"), HERE)
+
+
+def multiplied(*, stored_as: str = "initializer", transposed: bool = False, shared: bool = True) -> ModelProto:
+    """``x`` times a weight, twice; the second time by the same tensor where it is ``shared``, else by its equal."""
+    weight = np.eye(2, dtype=np.float32)
+    names = ["w", "w" if shared else "v"]
+    held = {} if stored_as == "node" else dict.fromkeys(names, weight)
+    nodes = [] if held else [helper.make_node("Constant", [], ["w"], value=numpy_helper.from_array(weight))]
+    if transposed:
+        nodes.append(helper.make_node("Transpose", ["w"], ["t"], perm=[1, 0]))
+        names[0] = "t"
+    nodes += [helper.make_node("MatMul", ["x", names[0]], ["h"]), helper.make_node("MatMul", ["h", names[1]], ["y"])]
+    return graph_model(nodes, [("x", TensorProto.FLOAT, [1, 2])], [("y", TensorProto.FLOAT, [1, 2])], held)
+
+
+@pytest.mark.parametrize(
+    "other", [{"stored_as": "node"}, {"transposed": True}, {"shared": False}], ids=["constant node", "folded", "tied"]
+)
+def test_a_weight_that_is_stored_or_read_in_another_way_is_another_structure(other: dict[str, Any]) -> None:
+    assert structure_digest(multiplied(**other), HERE) != structure_digest(multiplied(), HERE)
+
+
+def test_weights_of_equal_values_are_told_apart_by_their_names() -> None:
+    def model(first: float, second: float) -> ModelProto:
+        found = multiplied(shared=False)
+        for tensor, value in zip(found.graph.initializer, (first, second), strict=True):
+            tensor.CopyFrom(numpy_helper.from_array(np.full((2, 2), value, np.float32), tensor.name))
+        return found
+
+    digests = [model_digests(model(*values), HERE) for values in ((1, 1), (1, 2), (2, 1))]
+    assert len({each.structure for each in digests}) == 1
+    assert len({each.weights for each in digests}) == 3
+
+
+def test_the_order_in_which_weights_are_stored_does_not_count() -> None:
+    model = convolution_model()
+    stored = list(model.graph.initializer)
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(reversed(stored))
+    assert model_digests(model, HERE) == model_digests(convolution_model(), HERE)
