@@ -41,7 +41,7 @@ def table_shortcut(calibration: Recipe, model: SurveyedModel, workshop: Workshop
     if spec is None or spec.reuse_within is None:
         return None
     entry = entry_before_retraining(workshop.look_up(calibration.key, calibration.subject), model)
-    before = workshop.earlier(entry, calibration.subject) if entry is not None else None
+    before = workshop.earlier(entry, calibration.subject, calibration.faults) if entry is not None else None
     if before is None:
         return None
 
@@ -74,7 +74,7 @@ def recalibration_of(calibration: Recipe | None, model: SurveyedModel, workshop:
     if reused is not None:
         figures = {name: reused[name] for name in ("tensors", "moved", "largest_factor", "median_factor")}
         return Recalibration(seconds=round(made.made_in_s, 3), reused=True, **figures)
-    before = workshop.earlier(entry, calibration.subject)
+    before = workshop.earlier(entry, calibration.subject, calibration.faults)
     if before is None:
         return None
     drift = drift_between(read_table(_table(before)), read_table(_table(made)))

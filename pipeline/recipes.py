@@ -177,7 +177,7 @@ class Recipes:
             request=request,
             sources=sources,
             files=lambda outcome: tuple(outcome["files"]),
-            faults=_prepared_faults,
+            faults=prepared_faults,
             unchanged=model.unchanged,
             timeout_s=model.spec.build.timeout_s,
             memory_bytes=memory_bytes(model),
@@ -216,7 +216,7 @@ class Recipes:
         )
 
 
-def _prepared_faults(files: Mapping[str, Path], outcome: Mapping[str, Any]) -> tuple[str, ...]:
+def prepared_faults(files: Mapping[str, Path], outcome: Mapping[str, Any]) -> tuple[str, ...]:
     """What is wrong with a typed model: nobody looks into it here, but its files must be those that it names."""
     return () if outcome["model"] in files else (f"its model {outcome['model']!r:.80} is none of its files",)
 

@@ -11,7 +11,7 @@ from pipeline.build.request import request_from_json, request_to_json
 from pipeline.digest import Digest
 from pipeline.errors import PipelineError
 from pipeline.keys import key_from_ingredients
-from pipeline.recipes import model_file
+from pipeline.recipes import model_file, prepared_faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -65,7 +65,7 @@ def entry_with_weights(
         return ()
     note = _digest_noted(entry)
     found = None if note is None else recipes.workshop.stored("prepared", note)
-    prepared = None if found is None else recipes.workshop.earlier(found.receipt, job.id)
+    prepared = None if found is None else recipes.workshop.earlier(found.receipt, job.id, prepared_faults)
     if prepared is None:
         raise WeightsGoneError(
             "its weights are not here", why="it was kept without them, and the model that has them is not in the cache"

@@ -169,9 +169,12 @@ class Workshop:
             else found
         )
 
-    def earlier(self, receipt: Receipt, subject: str) -> Artefact | None:
-        """The artefact of a ``receipt`` that a look-up gave, if it is still there; fetched for ``subject``."""
-        found = self._entries.read(Hit(receipt), self._earlier(receipt, subject), _no_faults)
+    def earlier(self, receipt: Receipt, subject: str, faults: Faults) -> Artefact | None:
+        """The artefact of a ``receipt`` that a look-up gave, if it is still there and ``faults`` finds nothing in it.
+
+        It is fetched for ``subject``.
+        """
+        found = self._entries.read(Hit(receipt), self._earlier(receipt, subject), faults)
         return found if isinstance(found, Artefact) else None
 
     def _earlier(self, receipt: Receipt, subject: str) -> Path:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipeline.cache.content import ContentCache
+from pipeline.cache.local import LocalStore
 from pipeline.errors import ModelError
 from pipeline.manifest.types import Calibration, Location
 from pipeline.recalibration import Recalibration, recalibration_of
@@ -72,6 +75,25 @@ def test_a_retrained_model_is_calibrated_again_and_the_drift_is_told(tmp_path: P
     assert found is not None
     assert (found.reused, found.tensors, found.moved) == (False, 2, 1)
     assert (found.largest_factor, found.median_factor) == (1.5, 1.25)
+
+
+@pytest.mark.parametrize("settings", [{}, {"reuse_within": 0.02}])
+def test_an_earlier_table_that_cannot_be_read_is_left_alone(tmp_path: Path, settings: dict[str, float]) -> None:
+    children = Children()
+    retrained(tmp_path, children, ("0.5",), **settings)
+    store = LocalStore(tmp_path / "cache")
+    cache = ContentCache(store)
+    ((_, key, _),) = store.receipts("calibration")
+    hit = cache.stored("calibration", key)
+    assert hit is not None
+    outcome = json.dumps({"table": "t.table", "json": "t.json", "tensors": 2, "samples": 64})
+    for name, text in {"t.table": "no table", "t.json": "{}", "outcome.json": outcome}.items():
+        (tmp_path / name).write_text(text)
+    files = {blob.name: tmp_path / blob.name for blob in hit.receipt.blobs}
+    cache.reject(hit)
+    cache.commit(hit.receipt.key, hit.receipt.subject, files, hit.receipt.metadata)
+    assert retrained(tmp_path, children, ("0.75",), **settings) is None
+    assert children.asked == ["calibrate", "calibrate"]
 
 
 def test_a_cached_table_is_no_recalibration(tmp_path: Path) -> None:
