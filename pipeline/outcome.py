@@ -118,8 +118,11 @@ def job_outcome(
 
 
 def _wants_build(judged: JobOutcome) -> bool:
-    """Whether what speaks against an engine may be its refit's fault. No build helps where a GPU or a cache fails."""
-    no_fault_of_it = (CacheError, Cancelled, DeviceError, NotCachedError)
+    """Whether what speaks against an engine may be its refit's fault.
+
+    No build helps where a GPU or a cache fails, or where the model or its data cannot be used.
+    """
+    no_fault_of_it = (CacheError, Cancelled, DeviceError, ModelError, NotCachedError)
     return judged.refitted and judged.error is not None and not isinstance(judged.error, no_fault_of_it)
 
 

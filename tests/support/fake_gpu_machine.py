@@ -58,8 +58,8 @@ class FakeMachine:
     """``ms`` is optimization level -> latency; ``cosine`` what every engine is measured to have.
 
     ``no_kernel`` is why the builder makes nothing with REFIT. ``tasks`` counts the children by task; ``fails`` is
-    raised by every child of a comparison, and without ``samples`` all timings answer with none. ``loaded`` is what
-    each build found in its timing caches: the levels that were built before.
+    raised by every child of a comparison, and ``refused`` by every refit; without ``samples`` all timings answer with
+    none. ``loaded`` is what each build found in its timing caches: the levels that were built before.
     """
 
     folder: Path
@@ -71,6 +71,7 @@ class FakeMachine:
     noise: float = 0.001
     no_kernel: str = ""
     fails: PipelineError | None = None
+    refused: PipelineError | None = None
     samples: bool = True
     has_gpu: bool = True
     tasks: Counter[str] = field(default_factory=Counter)
@@ -169,6 +170,8 @@ class FakeMachine:
         return answer | {"size_bytes": size_bytes, "inputs": tensors, "outputs": FACTS["outputs"]}
 
     def _refitted(self, request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        if self.refused is not None:
+            raise self.refused
         engine, model = (Path(path).read_bytes() for path in (request["engine"], request["build"]["model"]))
         (folder / "engine.plan").write_bytes(engine + b", with the weights of " + model)
         outcome = {**request["outcome"], "size_bytes": (folder / "engine.plan").stat().st_size, "weights_record": None}

@@ -126,7 +126,14 @@ def test_what_fails_as_a_build_too_has_failed() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [Cancelled("cancelled"), DeviceError("the GPU is gone"), CacheError("required"), NotCachedError("it")]
+    "error",
+    [
+        Cancelled("cancelled"),
+        DeviceError("the GPU is gone"),
+        CacheError("required"),
+        NotCachedError("it"),
+        ModelError("no data"),
+    ],
 )
 def test_what_is_no_fault_of_the_refit_builds_nothing_more(error: PipelineError) -> None:
     shop = RefittingShop(error, check_of(0.99))

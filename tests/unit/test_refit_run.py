@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pipeline.cli import main
+from pipeline.errors import BuildError, Cancelled
 from pipeline.hosts.place import HostKind, Place
 from pipeline.hosts.publication import comment_body
 from pipeline.hosts.sticky import Sticky
@@ -117,3 +120,55 @@ def test_a_cached_engine_of_a_refit_that_is_now_judged_unfit_is_built_and_not_re
     report = machine.run(more=ACCURACY, TRT_ENGINE_FETCH=fetch)
     assert (machine.tasks["refit"], machine.tasks["build"]) == (1, 2)
     assert job_of(report)["status"] == "built"
+
+
+def forms_of(machine: FakeMachine, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """What a run of the retrained model says in each form, on lines of any length, as one line without markup."""
+    capsys.readouterr()
+    machine.run(more=ACCURACY, COLUMNS="400")
+    said = {"terminal": capsys.readouterr().out}
+    for name in ("report.md", "report.html", "report.json"):
+        said[name] = (machine.folder / "engines" / name).read_text()
+    return {name: html.unescape(re.sub(r"[\\`]|<[^>]*>", "", text)) for name, text in said.items()}
+
+
+def test_every_form_says_what_the_refit_saved(machine: FakeMachine, capsys: pytest.CaptureFixture[str]) -> None:
+    told = re.compile(r"refitted in 0\.\d+ s instead of about 0\.\d+ s")
+    assert [name for name, text in forms_of(machine, capsys).items() if not told.search(text)] == []
+
+
+def test_every_form_says_why_a_retrained_model_was_built(
+    machine: FakeMachine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.refused = BuildError("TensorRT cannot replace every weight that changed", why="it folded 'b1'")
+    said = forms_of(machine, capsys)
+    told = "not made by refitting: TensorRT cannot replace every weight that changed: it folded 'b1'"
+    assert [name for name, text in said.items() if told not in text] == []
+    assert machine.tasks["build"] == 2
+
+
+@pytest.mark.parametrize("fetch", ["engines", "none"])
+@pytest.mark.parametrize("cosine", [0.99, 0.5])
+def test_a_run_that_died_before_the_verification_leaves_it_to_the_next(
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch, fetch: str, cosine: float
+) -> None:
+    def killed() -> dict[str, Any]:
+        raise Cancelled("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(machine, "_verified", killed)
+        assert machine.run(more=ACCURACY)["returncode"] == 130
+    before, machine.cosine = machine.tasks["verify-engine"], cosine
+    job = job_of(machine.run(more=ACCURACY, TRT_ENGINE_FETCH=fetch))
+    passes = cosine > 0.95
+    assert machine.tasks["refit"] == 1
+    assert machine.tasks["verify-engine"] == before + (1 if passes else 2)
+    assert machine.tasks["build"] == (1 if passes else 2)
+    assert job["accuracy"]["verdicts"][0]["measured"] == cosine
+
+
+def test_every_refit_is_verified(machine: FakeMachine) -> None:
+    machine.run(more=ACCURACY)
+    machine.model = b"trained once more"
+    machine.run(more=ACCURACY)
+    assert (machine.tasks["build"], machine.tasks["refit"], machine.tasks["verify-engine"]) == (1, 2, 3)
