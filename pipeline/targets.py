@@ -39,14 +39,11 @@ class Target:
 class Gpu:
     """A kind of GPU.
 
-    ``memory_gib`` is the size that its data sheet states; what a driver reports is a little less. ``products`` are
-    the names that NVML gives for it; a word such as ``h100`` stands for any of several.
+    ``products`` are the names that NVML gives for it; a word such as ``h100`` stands for any of several.
     """
 
     name: str
-    architecture: str
     compute_capability: tuple[int, int]
-    memory_gib: int
     products: tuple[str, ...]
 
 
@@ -61,47 +58,47 @@ class UnknownGpuError(ValueError):
 _ORIN = ("Orin (nvgpu)", "Orin")
 """What NVML of JetPack 6 calls every board of the family, and CUDA."""
 _CATALOGUE = (
-    Gpu("t4", "Turing", (7, 5), 16, ("Tesla T4",)),
-    Gpu("a100", "Ampere", (8, 0), 40, (
+    Gpu("t4", (7, 5), ("Tesla T4",)),
+    Gpu("a100", (8, 0), (
         "NVIDIA A100-SXM4-40GB", "NVIDIA A100-PCIE-40GB", "NVIDIA A100-SXM4-80GB", "NVIDIA A100 80GB PCIe",
     )),
-    Gpu("a100-40gb", "Ampere", (8, 0), 40, ("NVIDIA A100-SXM4-40GB", "NVIDIA A100-PCIE-40GB")),
-    Gpu("a100-80gb", "Ampere", (8, 0), 80, ("NVIDIA A100-SXM4-80GB", "NVIDIA A100 80GB PCIe")),
-    Gpu("a30", "Ampere", (8, 0), 24, ("NVIDIA A30",)),
-    Gpu("a2", "Ampere", (8, 6), 16, ("NVIDIA A2",)),
-    Gpu("a10", "Ampere", (8, 6), 24, ("NVIDIA A10",)),
-    Gpu("a10g", "Ampere", (8, 6), 24, ("NVIDIA A10G",)),
-    Gpu("a16", "Ampere", (8, 6), 16, ("NVIDIA A16",)),
-    Gpu("a40", "Ampere", (8, 6), 48, ("NVIDIA A40",)),
-    Gpu("rtx-3090", "Ampere", (8, 6), 24, ("NVIDIA GeForce RTX 3090",)),
-    Gpu("rtx-a6000", "Ampere", (8, 6), 48, ("NVIDIA RTX A6000",)),
-    Gpu("agx-orin", "Ampere", (8, 7), 64, _ORIN),
-    Gpu("orin", "Ampere", (8, 7), 64, _ORIN),
-    Gpu("orin-nano", "Ampere", (8, 7), 8, _ORIN),
-    Gpu("orin-nx", "Ampere", (8, 7), 16, _ORIN),
-    Gpu("l4", "Ada Lovelace", (8, 9), 24, ("NVIDIA L4",)),
-    Gpu("l40", "Ada Lovelace", (8, 9), 48, ("NVIDIA L40",)),
-    Gpu("l40s", "Ada Lovelace", (8, 9), 48, ("NVIDIA L40S",)),
-    Gpu("rtx-4090", "Ada Lovelace", (8, 9), 24, ("NVIDIA GeForce RTX 4090",)),
-    Gpu("rtx-6000-ada", "Ada Lovelace", (8, 9), 48, ("NVIDIA RTX 6000 Ada Generation",)),
-    Gpu("h100", "Hopper", (9, 0), 80, ("NVIDIA H100 80GB HBM3", "NVIDIA H100 PCIe", "NVIDIA H100 NVL")),
-    Gpu("h100-nvl", "Hopper", (9, 0), 94, ("NVIDIA H100 NVL",)),
-    Gpu("h100-pcie", "Hopper", (9, 0), 80, ("NVIDIA H100 PCIe",)),
-    Gpu("h100-sxm", "Hopper", (9, 0), 80, ("NVIDIA H100 80GB HBM3",)),
-    Gpu("h200", "Hopper", (9, 0), 141, ("NVIDIA H200", "NVIDIA H200 NVL")),
-    Gpu("gh200", "Hopper", (9, 0), 96, ("NVIDIA GH200 480GB", "NVIDIA GH200 144G HBM3e")),
-    Gpu("b200", "Blackwell", (10, 0), 192, ("NVIDIA B200",)),
-    Gpu("gb200", "Blackwell", (10, 0), 192, ("NVIDIA GB200",)),
-    Gpu("b300", "Blackwell", (10, 3), 288, ("NVIDIA B300 SXM6 AC", "NVIDIA B300")),
-    Gpu("gb300", "Blackwell", (10, 3), 288, ("NVIDIA GB300",)),
-    Gpu("thor", "Blackwell", (11, 0), 128, ("NVIDIA Thor", "Thor")),
-    Gpu("rtx-5090", "Blackwell", (12, 0), 32, ("NVIDIA GeForce RTX 5090",)),
-    Gpu("rtx-pro-6000", "Blackwell", (12, 0), 96, (
+    Gpu("a100-40gb", (8, 0), ("NVIDIA A100-SXM4-40GB", "NVIDIA A100-PCIE-40GB")),
+    Gpu("a100-80gb", (8, 0), ("NVIDIA A100-SXM4-80GB", "NVIDIA A100 80GB PCIe")),
+    Gpu("a30", (8, 0), ("NVIDIA A30",)),
+    Gpu("a2", (8, 6), ("NVIDIA A2",)),
+    Gpu("a10", (8, 6), ("NVIDIA A10",)),
+    Gpu("a10g", (8, 6), ("NVIDIA A10G",)),
+    Gpu("a16", (8, 6), ("NVIDIA A16",)),
+    Gpu("a40", (8, 6), ("NVIDIA A40",)),
+    Gpu("rtx-3090", (8, 6), ("NVIDIA GeForce RTX 3090",)),
+    Gpu("rtx-a6000", (8, 6), ("NVIDIA RTX A6000",)),
+    Gpu("agx-orin", (8, 7), _ORIN),
+    Gpu("orin", (8, 7), _ORIN),
+    Gpu("orin-nano", (8, 7), _ORIN),
+    Gpu("orin-nx", (8, 7), _ORIN),
+    Gpu("l4", (8, 9), ("NVIDIA L4",)),
+    Gpu("l40", (8, 9), ("NVIDIA L40",)),
+    Gpu("l40s", (8, 9), ("NVIDIA L40S",)),
+    Gpu("rtx-4090", (8, 9), ("NVIDIA GeForce RTX 4090",)),
+    Gpu("rtx-6000-ada", (8, 9), ("NVIDIA RTX 6000 Ada Generation",)),
+    Gpu("h100", (9, 0), ("NVIDIA H100 80GB HBM3", "NVIDIA H100 PCIe", "NVIDIA H100 NVL")),
+    Gpu("h100-nvl", (9, 0), ("NVIDIA H100 NVL",)),
+    Gpu("h100-pcie", (9, 0), ("NVIDIA H100 PCIe",)),
+    Gpu("h100-sxm", (9, 0), ("NVIDIA H100 80GB HBM3",)),
+    Gpu("h200", (9, 0), ("NVIDIA H200", "NVIDIA H200 NVL")),
+    Gpu("gh200", (9, 0), ("NVIDIA GH200 480GB", "NVIDIA GH200 144G HBM3e")),
+    Gpu("b200", (10, 0), ("NVIDIA B200",)),
+    Gpu("gb200", (10, 0), ("NVIDIA GB200",)),
+    Gpu("b300", (10, 3), ("NVIDIA B300 SXM6 AC", "NVIDIA B300")),
+    Gpu("gb300", (10, 3), ("NVIDIA GB300",)),
+    Gpu("thor", (11, 0), ("NVIDIA Thor", "Thor")),
+    Gpu("rtx-5090", (12, 0), ("NVIDIA GeForce RTX 5090",)),
+    Gpu("rtx-pro-6000", (12, 0), (
         "NVIDIA RTX PRO 6000 Blackwell Workstation Edition",
         "NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition",
         "NVIDIA RTX PRO 6000 Blackwell Server Edition",
     )),
-    Gpu("gb10", "Blackwell", (12, 1), 128, ("NVIDIA GB10",)),
+    Gpu("gb10", (12, 1), ("NVIDIA GB10",)),
 )  # fmt: skip
 
 GPUS: Mapping[str, Gpu] = MappingProxyType({gpu.name: gpu for gpu in _CATALOGUE})
@@ -120,8 +117,3 @@ def gpu_from_name(name: str) -> Gpu:
     if gpu is None:
         raise UnknownGpuError(name)
     return gpu
-
-
-def target_from_name(name: str, runtime: str = TENSORRT) -> Target:
-    """The target that a bare catalogue name stands for. Raises ``UnknownGpuError``."""
-    return Target(name, runtime, gpu_from_name(name).compute_capability, name)

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.bench.samples import Distribution  # noqa: TC001  record_from_json reads the annotations
 from pipeline.publish.record import json_from_record, record_from_json
 
-ENGINE, ONNX_RUNTIME, PYTORCH = "engine", "onnxruntime", "pytorch"
+ENGINE, PYTORCH = "engine", "pytorch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

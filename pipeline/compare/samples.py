@@ -45,14 +45,6 @@ class Samples:
         kept = self.quantiles_ms[cut : len(self.quantiles_ms) - cut]
         return math.fsum(kept) / len(kept)
 
-    def percentile_ms(self, percent: float) -> float:
-        """The latency that ``percent`` (0 to 100) of all stay below, between quantiles by straight lines."""
-        values = self.quantiles_ms
-        place = min(max(percent / 100 * len(values) - 0.5, 0.0), len(values) - 1.0)
-        lower = min(int(place), len(values) - 1)
-        upper = min(lower + 1, len(values) - 1)
-        return values[lower] + (values[upper] - values[lower]) * (place - lower)
-
 
 def samples_from_latencies(latencies_ms: Sequence[float]) -> Samples:
     """All latencies of one process, in any order, made compact. Raises ``ValueError`` as ``Samples`` does."""

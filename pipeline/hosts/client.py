@@ -122,10 +122,6 @@ class ApiClient:
                 return Answer(_value(data, told), 'rel="next"' in headers.get("link", ""))
             raise _refusal(status, text, told)
 
-    def ask(self, url: str, body: Mapping[str, Any]) -> Answer:
-        """A POST that changes nothing, such as a GraphQL query, so that it may be repeated like a GET."""
-        return self.call("POST", url, body=body, repeatable=True)
-
     def _backed_off(self, failures: int, reason: str) -> int:
         if failures >= len(_BACKOFF_S):
             raise HostError(reason)

@@ -70,11 +70,6 @@ class PrecisionAudit:
         known = self.layers - self.unknown
         return self.granted / known if known else None
 
-    @property
-    def undecided(self) -> bool:
-        """Whether the precision of no compute layer is known although one was asked for."""
-        return self.asked in _ASKED and self.share is None
-
 
 def is_compute(layer: Layer) -> bool:
     """Whether a layer multiplies: convolutions, matrix products, and what Myelin made of them.

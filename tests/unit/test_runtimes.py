@@ -19,7 +19,7 @@ from pipeline.runtimes import (
     run_hindrance,
     run_refusals,
 )
-from pipeline.targets import TENSORRT, TENSORRT_RTX, Target, target_from_name
+from pipeline.targets import TENSORRT, TENSORRT_RTX, Target, gpu_from_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,8 @@ def _model(build: BuildSettings | None = None) -> ModelSpec:
 
 
 def _refused(gpu: str, runtime: str, precision: Precision, build: BuildSettings | None = None) -> list[tuple[str, ...]]:
-    return [refusal.field for refusal in refusals(_model(build), target_from_name(gpu, runtime), precision)]
+    target = Target(gpu, runtime, gpu_from_name(gpu).compute_capability, gpu)
+    return [refusal.field for refusal in refusals(_model(build), target, precision)]
 
 
 def _install(monkeypatch: pytest.MonkeyPatch, versions: Mapping[str, str]) -> None:

@@ -37,11 +37,6 @@ def test_compact_samples_tell_the_same_typical_latency_as_all_of_them() -> None:
     assert samples_from_latencies(latencies_ms).typical_ms == pytest.approx(whole, rel=2e-4)
 
 
-@pytest.mark.parametrize(("percent", "expected_ms"), [(0, 1.0), (25, 1.5), (50, 2.5), (99, 4.0), (100, 4.0)])
-def test_percentiles_lie_between_quantiles(percent: float, expected_ms: float) -> None:
-    assert samples_from_latencies([1.0, 2.0, 3.0, 4.0]).percentile_ms(percent) == expected_ms
-
-
 @pytest.mark.parametrize("latencies_ms", [[], [0.0], [-1.0], [math.nan], [math.inf]], ids=repr)
 def test_what_is_no_latency_is_refused(latencies_ms: list[float]) -> None:
     with pytest.raises(ValueError, match="latenc"):

@@ -46,9 +46,9 @@ def test_layers_that_do_not_compute_do_not_count() -> None:
     assert audit_precision(engine_of(layer("a", "fp16"), *idle), Precision.FP16).fault == ""
 
 
-def test_layers_of_unknown_precision_are_no_fault_and_leave_it_undecided() -> None:
+def test_layers_of_unknown_precision_are_no_fault_and_leave_its_share_open() -> None:
     audit = audit_precision(engine_of(layer("a", None), layer("b", None)), Precision.FP16)
-    assert (audit.fault, audit.undecided) == ("", True)
+    assert (audit.fault, audit.share) == ("", None)
 
 
 @pytest.mark.parametrize("asked", [Precision.FP32, Precision.TF32])
