@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts.recipe import Recipe
 from pipeline.bench.measurement import PYTORCH, measurement_from_json
-from pipeline.engine_recipes import gpus_to_run_on
+from pipeline.engine_request import gpus_to_run_on
 from pipeline.errors import ManifestError
 from pipeline.manifest.node import fault_at
 from pipeline.measurement_keys import benchmark_key, original_key

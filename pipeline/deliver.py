@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline import __version__
 from pipeline.cache.answers import Hit
 from pipeline.digest import Digest, digest_from_file
-from pipeline.engine_recipes import takes_table
+from pipeline.engine_request import takes_table
 from pipeline.errors import PublishError, SettingsError
 from pipeline.inspection.layers import LAYERS_SUFFIX, layers_to_json
 from pipeline.paths import remove_unfinished, unlinked, write_bytes_atomically, written_atomically

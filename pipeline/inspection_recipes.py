@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts.recipe import Recipe
-from pipeline.engine_recipes import engine_request, gpus_to_run_on
+from pipeline.engine_request import engine_request, gpus_to_run_on
 from pipeline.inspection.layers import layers_from_json
 from pipeline.measurement_keys import layers_key, rebuild_key
 from pipeline.recipes import memory_bytes

@@ -10,7 +10,8 @@ from pipeline.base_comparison import with_comparison
 from pipeline.bench.measurement import measurement_from_json
 from pipeline.bench_recipes import benchmark_recipe, original_recipes
 from pipeline.compare.gates import held_to_base
-from pipeline.engine_recipes import engine_check_recipe, engine_recipe, job_table
+from pipeline.engine_recipes import engine_check_recipe, engine_recipe
+from pipeline.engine_request import job_table
 from pipeline.errors import BuildError, CacheError, Cancelled, DeviceError, ModelError, PipelineError
 from pipeline.inspection_recipes import layers_of, layers_recipe, rebuild_recipe
 from pipeline.judgement import objection_to

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.artefacts.recipe import Recipe
 from pipeline.build.request import request_from_json, request_to_json
 from pipeline.digest import Digest
+from pipeline.engine_request import engine_request, gpus_of
 from pipeline.errors import PipelineError
 from pipeline.keys import key_from_ingredients
 from pipeline.recipes import model_file, prepared_faults
@@ -84,8 +85,6 @@ def filling_recipe(
     job: Job, model: SurveyedModel, engine: Artefact, recipes: Recipes, prepared: Artefact | None = None
 ) -> Recipe:
     """How the weights of ``model`` are put back into its engine, or those of ``prepared`` into the engine of that."""
-    from pipeline.engine_recipes import engine_request, gpus_of
-
     wanted = engine_request(job, model, recipes)
     file: str = engine.outcome["engine"]
     source = model.digest if prepared is None else prepared.key.digest
