@@ -26,7 +26,8 @@ from pipeline.publish.json_output import print_json
 from pipeline.publish.progress import Progress
 from pipeline.publish.terminal import print_plan, print_report
 from pipeline.publish.whole import whole_to_json
-from pipeline.run import carry_out, make_plan, open_context, trusted_store_from_settings
+from pipeline.run import carry_out, make_plan, open_context
+from pipeline.stores import trusted_store_from_settings
 from pipeline.time_limits import RunLimit
 from pipeline.unbegun import report_from_error
 

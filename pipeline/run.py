@@ -9,11 +9,6 @@ from typing import TYPE_CHECKING
 
 from pipeline.artefacts.workshop import Workshop
 from pipeline.cache.content import ContentCache
-from pipeline.cache.expiry import DAY_S, Expiry
-from pipeline.cache.s3_kms import KmsSeal
-from pipeline.cache.s3_opening import opened_for_upkeep, opened_leases, opened_scopes, opened_store
-from pipeline.cache.scope import Scope
-from pipeline.cache.seal import HmacSeal
 from pipeline.child.supervisor import run_task
 from pipeline.devices import installed_gpus
 from pipeline.engine_recipes import engine_recipe, missing_for
@@ -28,10 +23,15 @@ from pipeline.recipes import Recipes
 from pipeline.refit_recipes import with_outlook
 from pipeline.scratch import scratch_folder
 from pipeline.slots import Slots, available_memory_bytes
+from pipeline.stores import (
+    expiry_from_settings,
+    leases_from_settings,
+    store_from_settings,
+    timing_caches_from_settings,
+)
 from pipeline.survey import survey_models
 from pipeline.targets import TENSORRT
 from pipeline.time_limits import JobBudget
-from pipeline.timing_caches import TimingCaches
 
 if TYPE_CHECKING:
     import threading
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.base_branch import Base
-    from pipeline.cache.lease import Leases
-    from pipeline.cache.seal import Seal
-    from pipeline.cache.store import Store
     from pipeline.manifest.types import Manifest
     from pipeline.outcome import JobOutcome
     from pipeline.plan import Job, PlannedJob
@@ -101,7 +98,7 @@ def open_context(
                 "the temporary folder cannot be used", why=str(error), fix="make space, or point TMPDIR to another one"
             ) from error
         store = store_from_settings(settings, cancel)
-        cache = ContentCache(store, required=settings.cache_required, expiry=_expiry(settings))
+        cache = ContentCache(store, required=settings.cache_required, expiry=expiry_from_settings(settings))
         workshop = Workshop(
             cache=cache,
             scratch=scratch,
@@ -119,55 +116,10 @@ def open_context(
             tools=tools,
             runtimes=runtimes,
             gpus=installed_gpus() if TENSORRT in runtimes else (),
-            timing_caches=_timing_caches(settings, scratch / "timing", cancel),
+            timing_caches=timing_caches_from_settings(settings, scratch / "timing", cancel),
             origin=settings.origin,
         )
         yield Context(settings=settings, cancel=cancel, cache=cache, workshop=workshop, recipes=recipes)
-
-
-def store_from_settings(settings: Settings, cancel: threading.Event, *, upkeep: bool = False) -> Store | None:
-    """The cache's store in the run's scope, ``None`` where it is switched off. Nothing is asked of it yet.
-
-    For ``upkeep`` it is the scope's own place alone, without what a run may read besides.
-    """
-    if settings.cache is None:
-        return None
-    place, scope, seal = settings.cache, Scope(settings.cache_scope), _seal(settings)
-    if upkeep:
-        return opened_for_upkeep(place, scope, seal=seal, cancel=cancel)
-    return opened_store(place, scope, seal=seal, cancel=cancel, expiry=_expiry(settings))
-
-
-def trusted_store_from_settings(settings: Settings, cancel: threading.Event) -> Store | None:
-    """The one place of the trusted scope, read past every folder in front of it; ``None`` without a cache."""
-    if settings.cache is None:
-        return None
-    return opened_for_upkeep(settings.cache, Scope("trusted"), seal=_seal(settings), cancel=cancel)
-
-
-def leases_from_settings(settings: Settings, cancel: threading.Event) -> Leases | None:
-    """Where runners that share the cache tell each other what they are at work on; ``None`` where none are shared."""
-    if settings.cache is None:
-        return None
-    return opened_leases(settings.cache, Scope(settings.cache_scope), cancel=cancel)
-
-
-def _timing_caches(settings: Settings, scratch: Path, cancel: threading.Event) -> TimingCaches | None:
-    if settings.cache is None:
-        return None
-    stores = opened_scopes(settings.cache, Scope(settings.cache_scope), seal=_seal(settings), cancel=cancel)
-    return TimingCaches(stores, scratch, expiry=_expiry(settings))
-
-
-def _expiry(settings: Settings) -> Expiry | None:
-    return Expiry(settings.cache_max_age_days * DAY_S) if settings.cache_max_age_days is not None else None
-
-
-def _seal(settings: Settings) -> Seal | None:
-    """What proves who made an entry; ``None`` trusts whoever may write the place."""
-    if settings.cache_secret is not None:
-        return HmacSeal([settings.cache_secret.encode()])
-    return KmsSeal(settings.cache_kms_key) if settings.cache_kms_key is not None else None
 
 
 def survey_jobs(context: Context) -> tuple[Manifest, tuple[Job, ...], Mapping[str, SurveyedModel]]:

@@ -14,7 +14,7 @@ from pipeline.provenance.checks import Check, Evidence, State, checks_of
 from pipeline.provenance.statement import PROVENANCE_SUFFIX, StatementError, origin_key, statement_from_bytes
 from pipeline.publish.escape import one_line
 from pipeline.publish.json_output import print_json
-from pipeline.run import store_from_settings
+from pipeline.stores import store_from_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

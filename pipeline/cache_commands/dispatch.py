@@ -17,7 +17,7 @@ from pipeline.cache_commands.verifying import verify_cache
 from pipeline.errors import CacheError, SettingsError
 from pipeline.publish.counting import Counting
 from pipeline.publish.progress import Progress
-from pipeline.run import store_from_settings
+from pipeline.stores import store_from_settings
 
 if TYPE_CHECKING:
     import argparse

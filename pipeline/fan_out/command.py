@@ -23,7 +23,8 @@ from pipeline.publish.escape import one_line
 from pipeline.publish.github import write_outputs
 from pipeline.publish.json_output import json_text
 from pipeline.publish.progress import Progress
-from pipeline.run import open_context, survey_jobs, trusted_store_from_settings
+from pipeline.run import open_context, survey_jobs
+from pipeline.stores import trusted_store_from_settings
 from pipeline.unbegun import report_from_error
 
 if TYPE_CHECKING:

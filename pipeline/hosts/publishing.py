@@ -101,7 +101,7 @@ def _without_comment(publishing: Publishing, error: PublishError) -> int:
 
 def _stored_parts(settings: Settings, cancel: threading.Event, place: Place, own: Parts) -> Callable[[], Parts] | None:
     """Store the part, and say how to read all of them; ``None`` where there is no cache, or it fails."""
-    from pipeline.run import store_from_settings
+    from pipeline.stores import store_from_settings
 
     # Past any folder in front of the bucket, whose copy of a part that was replaced meanwhile would be an old one.
     try:

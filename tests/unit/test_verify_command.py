@@ -13,8 +13,8 @@ from pipeline.cli import main
 from pipeline.digest import Digest, digest_from_bytes
 from pipeline.keys import key_from_ingredients
 from pipeline.provenance.statement import PROVENANCE_FILE, bytes_from_statement, material_from_origin
-from pipeline.run import store_from_settings
 from pipeline.settings import settings_from_mapping
+from pipeline.stores import store_from_settings
 from tests.support.exports import L4, deliver, sidecar_of
 from tests.support.statements import sample_statement
 
