@@ -1,0 +1,1 @@
+"""``cache ACTION``: listing, explaining, verifying and pruning what the cache holds."""

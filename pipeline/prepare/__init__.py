@@ -1,0 +1,1 @@
+"""What is made of a model before an engine: facts, data sets, calibration tables, and the precision in its graph."""
