@@ -14,18 +14,14 @@ from typing import TYPE_CHECKING
 from pipeline.command_line import parser
 from pipeline.errors import Cancelled, ManifestError, PipelineError
 from pipeline.settings import settings_from_mapping
+from pipeline.signals import signals_set
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from pipeline.hosts.job_log import JobLog
     from pipeline.settings import Settings
-
-
-_END = b"\0"
-_CAME = "came"
-"""What the front door's handler tells of a signal (``entrypoint``)."""
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str], log: JobLog | None = None) -> int:
@@ -109,7 +105,7 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
 
         return run_doctor(settings, as_json=options.json)
     cancel = threading.Event()
-    with _signals_set(cancel):
+    with signals_set(cancel):
         from pipeline import commands
 
         if command == "inspect":
@@ -125,44 +121,6 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
         return {"validate": commands.validate, "plan": commands.plan, "run": commands.run}[command](
             settings, cancel, as_json=options.json
         )
-
-
-@contextlib.contextmanager
-def _signals_set(cancel: threading.Event) -> Iterator[None]:
-    """SIGINT and SIGTERM set ``cancel`` while the block runs, so that children are ended and the report written.
-
-    So does one that came before and was lost (``entrypoint``), and one that comes after changes nothing: what was
-    reported holds. A thread of its own waits for what the interpreter's handler writes at once
-    (``signal.set_wakeup_fd``): Python's own handlers run only when the main thread goes on, which may be asleep, and
-    interrupt it anywhere, also where it holds the event's lock.
-    """
-    import signal
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-
-    def set_cancel() -> None:
-        while (came := os.read(reader, 1)) != _END:
-            if came[0] in numbers:
-                cancel.set()
-
-    watcher = threading.Thread(target=set_cancel, name="signals", daemon=True)
-    watcher.start()
-    wakened = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    before = {number: signal.signal(number, lambda _number, _frame: None) for number in numbers}
-    if any(getattr(handler, _CAME, False) for handler in before.values()):
-        cancel.set()
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_IGN if hasattr(handler, _CAME) else handler)
-        signal.set_wakeup_fd(wakened)
-        os.write(writer, _END)
-        watcher.join()
-        os.close(reader)
-        os.close(writer)
 
 
 def _complain(text: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from entrypoint import start
-from pipeline.cli import _signals_set
+from pipeline.signals import signals_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +57,7 @@ def test_a_signal_that_python_drops_before_the_work_has_its_own_way_cancels_it(n
     def work() -> int:
         Dropped()
         cancel = threading.Event()
-        with _signals_set(cancel):
+        with signals_set(cancel):
             assert cancel.wait(60)
         return 130
 
@@ -70,7 +70,7 @@ def test_a_signal_while_the_work_has_its_own_way_cancels_it_and_one_after_it_cha
 ) -> None:
     def work() -> int:
         cancel = threading.Event()
-        with _signals_set(cancel):
+        with signals_set(cancel):
             assert not cancel.is_set()
             signal.raise_signal(number)
             assert cancel.wait(60)
@@ -89,7 +89,7 @@ def test_a_signal_is_heard_while_the_main_thread_waits_in_one_call() -> None:
         signal.raise_signal(signal.SIGTERM)
         heard.append(cancel.wait(60))
 
-    with _signals_set(cancel):
+    with signals_set(cancel):
         other = threading.Thread(target=signal_and_wait)
         other.start()
         other.join()
