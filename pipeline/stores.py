@@ -28,7 +28,7 @@ def store_from_settings(settings: Settings, cancel: threading.Event, *, upkeep: 
     """
     if settings.cache is None:
         return None
-    place, scope, seal = settings.cache, Scope(settings.cache_scope), _seal(settings)
+    place, scope, seal = settings.cache, Scope(settings.cache_scope), _seal(settings, cancel)
     if upkeep:
         return opened_for_upkeep(place, scope, seal=seal, cancel=cancel)
     return opened_store(place, scope, seal=seal, cancel=cancel, expiry=expiry_from_settings(settings))
@@ -38,7 +38,7 @@ def trusted_store_from_settings(settings: Settings, cancel: threading.Event) -> 
     """The one place of the trusted scope, read past every folder in front of it; ``None`` without a cache."""
     if settings.cache is None:
         return None
-    return opened_for_upkeep(settings.cache, Scope("trusted"), seal=_seal(settings), cancel=cancel)
+    return opened_for_upkeep(settings.cache, Scope("trusted"), seal=_seal(settings, cancel), cancel=cancel)
 
 
 def leases_from_settings(settings: Settings, cancel: threading.Event) -> Leases | None:
@@ -52,7 +52,7 @@ def timing_caches_from_settings(settings: Settings, scratch: Path, cancel: threa
     """TensorRT's timing caches, with copies below ``scratch`` while the run lasts; ``None`` without a cache."""
     if settings.cache is None:
         return None
-    stores = opened_scopes(settings.cache, Scope(settings.cache_scope), seal=_seal(settings), cancel=cancel)
+    stores = opened_scopes(settings.cache, Scope(settings.cache_scope), seal=_seal(settings, cancel), cancel=cancel)
     return TimingCaches(stores, scratch, expiry=expiry_from_settings(settings))
 
 
@@ -61,8 +61,8 @@ def expiry_from_settings(settings: Settings) -> Expiry | None:
     return Expiry(settings.cache_max_age_days * DAY_S) if settings.cache_max_age_days is not None else None
 
 
-def _seal(settings: Settings) -> Seal | None:
+def _seal(settings: Settings, cancel: threading.Event) -> Seal | None:
     """What proves who made an entry; ``None`` trusts whoever may write the place."""
     if settings.cache_secret is not None:
         return HmacSeal([settings.cache_secret.encode()])
-    return KmsSeal(settings.cache_kms_key) if settings.cache_kms_key is not None else None
+    return KmsSeal(settings.cache_kms_key, cancel=cancel) if settings.cache_kms_key is not None else None

@@ -10,23 +10,37 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cache.s3_bucket import ATTEMPTS, CONNECT_TIMEOUT_S, READ_TIMEOUT_S
-from pipeline.cache.s3_errors import failed_from_botocore
+from pipeline.cache.s3_errors import EXPIRED, failed_from_botocore
 from pipeline.cache.store import Extent, StoreFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MAC = "HMAC_SHA_256"
+_MAC_BYTES = 32
 _DENIED = frozenset({"AccessDeniedException", "AccessDenied", "403"})
+_UNUSABLE = frozenset(
+    {"NotFoundException", "DisabledException", "KMSInvalidStateException", "InvalidKeyUsageException"}
+)
+
+
+class _Expired(StoreFailed):
+    """As such it goes no further than the second try."""
 
 
 class KmsSeal:
-    """A seal with the KMS key ``key_id``, an id, ARN or ``alias/...``. Safe to use from many threads."""
+    """A seal with the KMS key ``key_id``, an id, ARN or ``alias/...``. Safe to use from many threads.
+
+    ``cancel`` ends a call before its next try.
+    """
 
     algorithm = "kms-hmac-sha256"
 
-    def __init__(self, key_id: str, *, make_client: Callable[[], Any] | None = None) -> None:
+    def __init__(
+        self, key_id: str, *, cancel: threading.Event | None = None, make_client: Callable[[], Any] | None = None
+    ) -> None:
         self._key_id = key_id
+        self._cancel = cancel or threading.Event()
         self._make_client = make_client or _make_kms_client
         self._lock = threading.Lock()
         self._client: Any = None
@@ -37,32 +51,72 @@ class KmsSeal:
         return bytes(answer["Mac"])
 
     def verify(self, message: bytes, code: bytes) -> bool:
-        """See ``Seal``."""
+        """See ``Seal``. KMS is not asked of what cannot be a code, which it would call an error of the caller."""
+        if len(code) != _MAC_BYTES:
+            return False
         answer = self._call("verify_mac", Message=message, Mac=code)
         return answer is not None and answer.get("MacValid") is True
 
     def _call(self, method: str, **parameters: Any) -> Any:
-        """The answer, or ``None`` where KMS says that the code is wrong."""
+        """The answer, or ``None`` where KMS says that the code is wrong.
+
+        A client whose credentials have expired is replaced once, as that of a bucket is.
+        """
+        client = self._current(method)
+        try:
+            return self._try(client, method, parameters)
+        except _Expired:
+            client = self._current(method, instead_of=client)
+        return self._try(client, method, parameters)
+
+    def _try(self, client: Any, method: str, parameters: dict[str, Any]) -> Any:
         from botocore.exceptions import BotoCoreError, ClientError
 
+        self._check_cancelled()
         try:
-            with self._lock:
-                if self._client is None:
-                    self._client = self._make_client()
-            return getattr(self._client, method)(KeyId=self._key_id, MacAlgorithm=_MAC, **parameters)
+            return getattr(client, method)(KeyId=self._key_id, MacAlgorithm=_MAC, **parameters)
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", "?"))
             if code == "KMSInvalidMacException":
                 return None
-            if code in _DENIED and method == "generate_mac":
-                reason, fix = "this job may not seal receipts", "if it should write, allow kms:GenerateMac"
-                raise StoreFailed(f"{reason} ({code})", fix=fix, extent=Extent.WRITES) from error
-            if code in _DENIED:
-                fix = "allow kms:VerifyMac on the key that seals the cache"
-                raise StoreFailed(f"seals cannot be verified ({code})", fix=fix, extent=Extent.PLACE) from error
-            raise StoreFailed(f"KMS answered {method} with {code}") from error
+            raise _failed(method, code) from error
         except (BotoCoreError, OSError) as error:
             raise failed_from_botocore(method, error) from error
+
+    def _current(self, method: str, *, instead_of: Any = None) -> Any:
+        """The client, made anew where it is still ``instead_of``; one for all threads."""
+        from botocore.exceptions import BotoCoreError
+
+        with self._lock:
+            if self._client is instead_of:
+                try:
+                    self._client = self._make_client()
+                except (BotoCoreError, ValueError) as error:
+                    raise failed_from_botocore(method, error) from error
+                self._client.meta.events.register("before-send.kms", self._check_cancelled)
+            return self._client
+
+    def _check_cancelled(self, **_details: Any) -> None:
+        if self._cancel.is_set():
+            raise StoreFailed("the run was cancelled", extent=Extent.PLACE)
+
+
+def _failed(method: str, code: str) -> StoreFailed:
+    signs = method == "generate_mac"
+    extent = Extent.WRITES if signs else Extent.PLACE
+    if code in _DENIED and signs:
+        fix = "if it should write, allow kms:GenerateMac"
+        return StoreFailed(f"this job may not seal receipts ({code})", fix=fix, extent=extent)
+    if code in _DENIED:
+        fix = "allow kms:VerifyMac on the key that seals the cache"
+        return StoreFailed(f"seals cannot be verified ({code})", fix=fix, extent=extent)
+    if code in EXPIRED:
+        fix = "take credentials that outlive the run, or that boto3 can renew"
+        return _Expired(f"the credentials have expired ({code})", fix=fix, extent=Extent.PLACE)
+    if code in _UNUSABLE:
+        fix = "it must be an enabled HMAC_256 key of usage GENERATE_VERIFY_MAC, in this account and region"
+        return StoreFailed(f"the key that seals the cache cannot be used ({code})", fix=fix, extent=extent)
+    return StoreFailed(f"KMS answered {method} with {code}")
 
 
 def _make_kms_client() -> Any:
