@@ -90,6 +90,9 @@ class S3Objects:
                 if error.code in _NOT_IMPLEMENTED and condition:
                     condition = {}  # Some S3-compatible servers create conditionally, but do not replace so.
                     continue
+                if "IfMatch" in condition and self._etag_there(name) == condition["IfMatch"]:
+                    condition = {}  # Others refuse it although it holds, like Ceph's gateway where versions are kept.
+                    continue
                 with self._lock:
                     self._etags.pop(name, None)
                 # An earlier try of this very call may have stored it although its answer was lost.
@@ -155,12 +158,15 @@ class S3Objects:
         """The condition that an object is still the one that was read last or, where none was, that is there now."""
         with self._lock:
             etag = self._etags.get(name)
-        if etag is None:
-            try:
-                etag = bare_etag(self._bucket.call("HeadObject", seen=NOT_FOUND, Key=name))
-            except AnsweredError:
-                return {"IfNoneMatch": "*"}
-        return {"IfMatch": etag}
+        etag = etag or self._etag_there(name)
+        return {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+
+    def _etag_there(self, name: str) -> str | None:
+        """The ETag of the object that is there now; ``None`` where there is none."""
+        try:
+            return bare_etag(self._bucket.call("HeadObject", seen=NOT_FOUND, Key=name))
+        except AnsweredError:
+            return None
 
     def _note_etag(self, name: str, answer: dict[str, Any]) -> None:
         """Remember which version of an object was seen last, so that only that one is ever replaced."""

@@ -26,6 +26,7 @@ Made_co = TypeVar("Made_co", covariant=True)
 
 _FIRST_POLL_S = 0.25
 _LONGEST_POLL_S = 10.0
+_MOST_REFUSALS = 10
 _LOOK_S = 0.2
 _HASTE_S = 1.0
 
@@ -90,6 +91,7 @@ class Turn:
         self._turns = turns
         self._key = key
         self._give_up_s = time.monotonic() + patience_s
+        self._refusals = 0
         self._held: tuple[Leases, Lease] | None = None
         self._done = threading.Event()
         self._renewer: threading.Thread | None = None
@@ -112,13 +114,17 @@ class Turn:
             poll_s = min(2 * poll_s, _LONGEST_POLL_S)
 
     def take(self, theirs: Theirs[Made]) -> bool:
-        """Whether to make it here and now. ``False`` says that another runner has begun, or has made it."""
+        """Whether to make it here and now. ``False`` says that another runner has begun, or has made it.
+
+        Who is refused again and again, as by a server that takes no lease over, goes on without one.
+        """
         with self._turns.working_leases() as leases:
             if leases is None or not self._is_patient() or not theirs.can_have_mine():
                 return True
             lease = leases.take(self._key.kind, self._key.digest)
             if lease is None:
-                return False
+                self._refusals += 1
+                return self._refusals >= _MOST_REFUSALS
             self._held = leases, lease
             self._done.clear()
             self._renewer = threading.Thread(target=self._keep_renewed, args=self._held, daemon=True)

@@ -210,4 +210,4 @@ def test_T2_the_server_takes_the_policy_and_the_lifecycle_of_the_bucket(guarded:
     guarded.owner.put_bucket_lifecycle_configuration(Bucket=guarded.name, LifecycleConfiguration=lifecycle)
 
     kept = guarded.owner.get_bucket_lifecycle_configuration(Bucket=guarded.name)["Rules"]
-    assert {rule["ID"] for rule in kept} == {"dead uploads", "closed pull requests"}
+    assert {rule["ID"] for rule in kept} == {"dead uploads", "closed pull requests", "old versions"}

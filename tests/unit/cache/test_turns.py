@@ -15,6 +15,7 @@ from tests.support.leases import FakeLeases
 if TYPE_CHECKING:
     from pipeline.cache.lease import Lease, Leases
     from pipeline.cache.turns import Turn
+    from pipeline.digest import Digest
 
 KEY = key_from_ingredients("engine", {"model": "m"})
 
@@ -121,6 +122,18 @@ def test_who_cannot_keep_what_it_makes_lets_nobody_wait_for_it() -> None:
 
     assert obtain(leases, Made(unheard=True)) == "made"
     assert leases.events == ["held"] * 3
+
+
+def test_who_is_refused_again_and_again_while_nobody_is_at_work_makes_it_all_the_same() -> None:
+    class Stuck(FakeLeases):
+        def held(self, kind: str, key: Digest) -> bool:
+            super().held(kind, key)
+            return False
+
+    leases = Stuck(refusals=1_000_000)
+
+    assert obtain(leases, Made(), patience_s=30.0) == "made"
+    assert leases.events.count("take") == 10
 
 
 def test_patience_ends() -> None:
