@@ -9,7 +9,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from pipeline.child.harvest import size_bytes
+from pipeline.child.harvest import TrapError, size_bytes
 from pipeline.child.outcome import OUTCOME_LIMIT_BYTES, NotAnOutcomeError
 from pipeline.errors import Cancelled
 
@@ -44,10 +44,14 @@ class Quota:
         self._next = time.monotonic() + _QUOTA_POLL_S
 
     def check(self) -> None:
-        """Raise ``QuotaError`` where they hold more."""
+        """Raise ``QuotaError`` where they hold more, ``NotAnOutcomeError`` for what could not be taken over."""
         if time.monotonic() < self._next:
             return
-        if sum(map(size_bytes, self._folders)) > self._limit_bytes:
+        try:
+            held_bytes = sum(map(size_bytes, self._folders))
+        except TrapError as error:
+            raise NotAnOutcomeError(str(error)) from None
+        if held_bytes > self._limit_bytes:
             raise QuotaError
         self._next = time.monotonic() + _QUOTA_POLL_S
 

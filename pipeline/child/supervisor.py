@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.child.confinement import confinement_for
-from pipeline.child.harvest import TrapError, take_over
+from pipeline.child.harvest import TrapError, clear, take_over
 from pipeline.child.launch import code_of, start_child
 from pipeline.child.log import BoundedLog, decisive_lines
 from pipeline.child.outcome import MEMORY_FIX, NotAnOutcomeError, result_from_outcome
@@ -118,6 +118,8 @@ def run_task(
         finally:
             child.end()
             left = _taken_over(task, folder)
+            with contextlib.suppress(OSError):
+                clear(home)
         result = _result(task, process.returncode, bytes(child.outcome), output.tail)
         if left is not None:
             raise left
@@ -129,6 +131,8 @@ def _taken_over(task: str, folder: Path) -> BuildError | None:
     try:
         take_over(folder)
     except (TrapError, OSError) as error:
+        with contextlib.suppress(OSError):
+            clear(folder)
         return BuildError(
             f"the {task} task left what cannot be used in its folder", why=str(error), fix="look at its log"
         )

@@ -169,6 +169,19 @@ def test_T05_one_endless_file_is_cut_by_the_kernel(ground: Path, monkeypatch: py
         attack(ground, "overflow_one_file")
 
 
+@pytest.mark.parametrize("wait_s", [0.0, 60.0], ids=["at its end", "while it runs"])
+def test_T05_folders_within_folders_are_neither_walked_to_their_end_nor_left(ground: Path, wait_s: float) -> None:
+    with pytest.raises(BuildError, match=r"left what cannot be used|was ended and") as caught:
+        attack(ground, "nest_folders", {"depth": 3000, "wait_s": wait_s})
+    assert "more than 64 deep" in caught.value.why
+    assert [path.name for path in (ground / "scratch").rglob("*")] == ["nest_folders"]
+
+
+def test_T05_folders_that_no_task_needs_deeper_are_taken_over(ground: Path) -> None:
+    assert attack(ground, "nest_folders", {"depth": 60, "wait_s": 0.0}) == {}
+    assert len(list((ground / "scratch/nest_folders").rglob("file"))) == 60
+
+
 def test_T05_a_second_name_for_a_file_is_not_taken_over(ground: Path) -> None:
     with pytest.raises(BuildError, match="is not a plain file"):
         attack(ground, "leave_a_link")

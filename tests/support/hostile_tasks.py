@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TASKS = {
     name: f"tests.support.hostile_tasks:{name}"
     for name in (
-        "attempt", "build_or_attack", "fill_the_disk", "leave_a_link", "overflow_one_file",
+        "attempt", "build_or_attack", "fill_the_disk", "leave_a_link", "nest_folders", "overflow_one_file",
         "read_by_a_program", "start_threads", "tell_who_it_is",
     )
 }  # fmt: skip
@@ -119,6 +119,19 @@ def leave_a_link(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     (folder / "one").write_text("x")
     os.link(folder / "one", folder / "engine.plan")
     return {"engine": "engine.plan"}
+
+
+def nest_folders(request: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Folders within folders, each with a file, and none of them readable; then ``request["wait_s"]`` of sleep."""
+    for top in (folder, Path(os.environ["HOME"])):
+        os.chdir(top)
+        for _ in range(request["depth"]):
+            Path("file").write_text("x")
+            Path("d").mkdir()
+            os.chdir("d")
+            Path("..").chmod(0o000)
+    time.sleep(request["wait_s"])
+    return {}
 
 
 def build_or_attack(request: dict[str, Any], folder: Path) -> dict[str, Any]:
