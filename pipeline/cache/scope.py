@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 _PATH = re.compile(r"trusted|local/[A-Za-z0-9._-]{1,64}|pr/[0-9]{1,20}/([0-9]{1,12}|ref-[0-9a-f]{12})")
 
 
+_EVENTS_OF_WRITERS = frozenset(
+    {"create", "deployment", "merge_group", "push", "release", "repository_dispatch", "schedule", "workflow_dispatch"}
+)
+"""What nobody can set off who may not write to the repository. Others, such as ``issue_comment`` and ``workflow_run``,
+run for the default branch whoever set them off, and are commonly made to check out a pull request."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """A scope by its path: ``trusted``, ``local/<user>``, ``pr/<repository id>/<number>``.
@@ -58,8 +65,8 @@ def scope_from_event(event: str, *, repository_id: str, number: str, ref: str, p
     """The scope of a run of GitHub Actions.
 
     ``event`` is the event's name, ``ref`` the full name of its branch or tag, ``protected`` whether a rule protects
-    that. Trusted are runs for a protected ref, unless a pull request started them. Raises ``SettingsError`` for
-    ``pull_request_target``, which runs with the base's rights and is asked to build a stranger's files.
+    that. Trusted are runs for a protected ref, where only a writer of the repository can have started them.
+    Raises ``SettingsError`` for ``pull_request_target``, which runs with the base's rights on a stranger's files.
     """
     if event == "pull_request_target":
         raise SettingsError(
@@ -69,7 +76,7 @@ def scope_from_event(event: str, *, repository_id: str, number: str, ref: str, p
         )
     if event.startswith("pull_request") or ref.startswith("refs/pull/"):
         return Scope(f"pr/{repository_id}/{number or ref.split('/')[2]}")
-    return _scope_of_branch(repository_id, ref, protected=protected)
+    return _scope_of_branch(repository_id, ref, protected=protected and event in _EVENTS_OF_WRITERS)
 
 
 def scope_from_pipeline(*, project_id: str, merge_request: str, ref: str, protected: bool) -> Scope:

@@ -69,6 +69,14 @@ def test_the_event_decides_the_scope(event: str, number: str, ref: str, protecte
     assert scope_from_event(event, repository_id="12", number=number, ref=ref, protected=protected) == Scope(path)
 
 
+@pytest.mark.parametrize(
+    "event", ["issue_comment", "issues", "workflow_run", "discussion_comment", "fork", "watch", "status", ""]
+)
+def test_T12_what_a_stranger_can_set_off_for_a_protected_branch_is_not_trusted(event: str) -> None:
+    scope = scope_from_event(event, repository_id="12", number="", ref="refs/heads/main", protected=True)
+    assert scope.path.startswith("pr/12/ref-")
+
+
 def test_a_branch_that_is_not_protected_has_a_scope_of_its_own() -> None:
     one, other = (
         scope_from_event("push", repository_id="12", number="", ref=f"refs/heads/{name}", protected=False)
