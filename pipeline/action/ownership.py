@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ def hand_over(workspace: Path) -> int:
     """Give what root owns below ``workspace`` to the owner of ``workspace``. Returns how many files and folders.
 
     Links are handed over, never followed, and folders are walked by their descriptors, so that a link that is put in
-    place meanwhile leads nowhere. Other file systems mounted below are left alone. What cannot be handed over stays.
+    place meanwhile leads nowhere. A file that has another name is left alone, for that may be one of the machine's own.
+    Other file systems mounted below are left alone too. What cannot be handed over stays.
     """
     owner = workspace.stat()
     if owner.st_uid == _ROOT:
@@ -30,7 +32,8 @@ def hand_over(workspace: Path) -> int:
         for name in (*folders, *files):
             with contextlib.suppress(OSError):
                 found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-                if found.st_uid == _ROOT and found.st_dev == owner.st_dev:
+                named_once = stat.S_ISDIR(found.st_mode) or found.st_nlink == 1
+                if found.st_uid == _ROOT and found.st_dev == owner.st_dev and named_once:
                     os.chown(name, owner.st_uid, owner.st_gid, dir_fd=descriptor, follow_symlinks=False)
                     count += 1
         folders[:] = [name for name in folders if _device(name, descriptor) == owner.st_dev]

@@ -51,6 +51,15 @@ def test_files_folders_and_links_of_root_go_to_the_owner(tmp_path: Path, given: 
     assert sorted(given) == [(name, 1001, 1002) for name in ("a.engine", "digits", "engines", "link")]
 
 
+def test_T15_a_file_of_root_that_has_another_name_is_not_given_away(tmp_path: Path, given: Given) -> None:
+    """Where the kernel lets anybody link any file (``fs.protected_hardlinks``), that name may be ``/etc/shadow``."""
+    (tmp_path / "shadow").touch()
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace/report.json").hardlink_to(tmp_path / "shadow")
+    assert hand_over(_Owned(tmp_path / "workspace")) == 0  # type: ignore[arg-type]
+    assert given == []
+
+
 def test_what_a_link_leads_to_is_left_alone(tmp_path: Path, given: Given) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/secret").touch()
