@@ -35,7 +35,7 @@ _PROCESSES: Final[_Calls] = (
     (322, 281, errno.EACCES),  # execveat
 )
 _REFUSED: Final[_Calls] = (
-    (42, 203, errno.ECONNREFUSED),  # connect: with AF_UNIX alone left, this is what would reach a daemon's socket
+    (42, 203, errno.ECONNREFUSED),  # connect: with AF_UNIX streams alone left, all that would reach a daemon's socket
     (109, 154, errno.EPERM),  # setpgid: whoever left the group would outlive it
     (112, 157, errno.EPERM),  # setsid
     (200, 130, errno.EPERM),  # tkill
@@ -68,12 +68,16 @@ _REFUSED: Final[_Calls] = (
     (323, 282, errno.EPERM),  # userfaultfd
 )
 _SOCKET: Final = (41, 198)
+_SOCKETPAIR: Final = (53, 199)
+_CONNECTED_KINDS: Final = (1, 5)
+"""``SOCK_STREAM`` and ``SOCK_SEQPACKET``. A datagram needs no connect to reach a socket by its path."""
 _CLONE: Final = (56, 220)
 _OF_OWN_PROCESS: Final = ((62, 129), (234, 131))  # kill, tgkill
 _PRLIMIT: Final = (302, 261)
 
 # The classic BPF that seccomp(2) takes: load a word, jump, return.
 _LOAD: Final = 0x20
+_AND: Final = 0x54
 _IF_EQUAL: Final = 0x15
 _IF_AT_LEAST: Final = 0x35
 _IF_BITS: Final = 0x45
@@ -84,6 +88,8 @@ _KILL: Final = 0x80000000
 _NUMBER_AT: Final = 0
 _ARCHITECTURE_AT: Final = 4
 _FIRST_ARGUMENT_AT: Final = 16
+_SECOND_ARGUMENT_AT: Final = 24
+_KIND_BITS: Final = 0xF
 
 
 class _Program(ctypes.Structure):
@@ -120,6 +126,7 @@ def filter_program(machine: str, pid: int, *, programs: bool) -> bytes:
         number = numbers[column]
         if number is not None:
             code += [_instruction(_IF_EQUAL, number, 0, 1), _instruction(_RETURN, _ERROR | error)]
+    code += _unless_connected(_SOCKET[column]) + _unless_connected(_SOCKETPAIR[column])
     code += _unless(_SOCKET[column], errno.EACCES, (_IF_EQUAL, 1))
     if not programs:
         code += _unless(_CLONE[column], errno.EPERM, (_IF_BITS, _CLONE_THREAD))
@@ -128,6 +135,19 @@ def filter_program(machine: str, pid: int, *, programs: bool) -> bytes:
         code += _unless(_PRLIMIT[column], errno.EPERM, (_IF_EQUAL, 0), (_IF_EQUAL, pid))
     code.append(_instruction(_RETURN, _ALLOW))
     return b"".join(code)
+
+
+def _unless_connected(number: int) -> list[bytes]:
+    """Refuse call ``number`` for a kind of socket, its second argument, that sends without a connect; else go on."""
+    kinds = len(_CONNECTED_KINDS)
+    block = [
+        _instruction(_LOAD, _SECOND_ARGUMENT_AT),
+        _instruction(_AND, _KIND_BITS),
+        *(_instruction(_IF_EQUAL, kind, kinds - index, 0) for index, kind in enumerate(_CONNECTED_KINDS)),
+        _instruction(_RETURN, _ERROR | errno.EACCES),
+        _instruction(_LOAD, _NUMBER_AT),
+    ]
+    return [_instruction(_IF_EQUAL, number, 0, len(block)), *block]
 
 
 def _unless(number: int, error: int, *tests: tuple[int, int]) -> list[bytes]:

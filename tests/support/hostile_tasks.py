@@ -42,6 +42,8 @@ def attempt(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         "write the temporary folder": lambda: Path("/tmp/planted-by-a-child").write_text("x"),
         "write a program": lambda: Path("/usr/local/bin/planted-by-a-child").write_text("x"),
         "connect to a daemon's socket": lambda: _connect(socket.AF_UNIX, target["socket"]),
+        "send a daemon a datagram": lambda: _send(target["datagrams"]),
+        "send a daemon a datagram from a pair": lambda: _send_from_pair(target["datagrams"]),
         "connect to loopback": lambda: _connect(socket.AF_INET, ("127.0.0.1", target["port"])),
         "open a datagram socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
         "open a raw socket": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW),
@@ -180,6 +182,17 @@ def _connect(family: int, address: Any) -> None:
     with socket.socket(family) as connection:
         connection.settimeout(5)
         connection.connect(address)
+
+
+def _send(address: str) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as loose:
+        loose.sendto(b"x", address)
+
+
+def _send_from_pair(address: str) -> None:
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with one, other:
+        one.sendto(b"x", address)
 
 
 def _call(name: str, *arguments: object) -> None:

@@ -15,10 +15,12 @@ KILLED = 0x80000000
 PID = 4711
 
 
-def verdict(machine: str, number: int, argument: int = 0, *, programs: bool = False, audit: int | None = None) -> int:
+def verdict(
+    machine: str, number: int, argument: int = 0, second: int = 1, *, programs: bool = False, audit: int | None = None
+) -> int:
     """What the kernel would do: ``ALLOWED``, ``KILLED``, or the error's number."""
     architecture = ARCHITECTURES[machine] if audit is None else audit
-    data = struct.pack("<IIQQ", number, architecture, 0, argument)
+    data = struct.pack("<IIQQQ", number, architecture, 0, argument, second)
     code = filter_program(machine, PID, programs=programs)
     accumulator = place = 0
     while True:
@@ -26,6 +28,8 @@ def verdict(machine: str, number: int, argument: int = 0, *, programs: bool = Fa
         place += 1
         if operation == 0x20:
             accumulator = struct.unpack_from("<I", data, value)[0]
+        elif operation == 0x54:
+            accumulator &= value
         elif operation == 0x06:
             return int(value) if value in {ALLOWED, KILLED} else int(value) & 0xFFFF
         else:
@@ -50,6 +54,13 @@ def test_reading_mapping_and_device_calls_pass(machine: str, number: int) -> Non
 )
 def test_sockets_are_of_this_machine_alone(machine: str, number: int, family: int, expected: int) -> None:
     assert verdict(machine, number, family) == expected
+
+
+@pytest.mark.parametrize(("machine", "number"), [("x86_64", 41), ("aarch64", 198), ("x86_64", 53), ("aarch64", 199)])
+@pytest.mark.parametrize(("kind", "expected"), [(1, ALLOWED), (5, ALLOWED), (2, errno.EACCES), (3, errno.EACCES)])
+def test_sockets_send_nothing_without_a_connection(machine: str, number: int, kind: int, expected: int) -> None:
+    assert verdict(machine, number, 1, kind) == expected
+    assert verdict(machine, number, 1, kind | 0o2004000) == expected
 
 
 @pytest.mark.parametrize(("machine", "number"), [("x86_64", 42), ("aarch64", 203)])
