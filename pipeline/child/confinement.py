@@ -36,7 +36,8 @@ _SYSTEM: Final = (
     "/etc/nvidia", "/dev/random", "/dev/urandom", "/proc/cpuinfo", "/proc/devices", "/proc/driver", "/proc/filesystems",
     "/proc/loadavg", "/proc/meminfo", "/proc/modules", "/proc/stat", "/proc/sys", "/proc/uptime", "/proc/version",
 )  # fmt: skip
-_DEVICES: Final = ("/dev/null", "/dev/zero", "/dev/full", "/dev/shm")  # noqa: S108
+_DEVICES: Final = ("/dev/null", "/dev/zero", "/dev/full")
+_SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,8 @@ class Confinement:
 
     ``readable`` are the inputs of its request and ``writable`` its own folders. ``memory_bytes`` bounds its data
     (RLIMIT_DATA) unless it is ``None``, ``disk_bytes`` each file of its, and what its folders may hold together. Only a
-    child that may start ``programs`` may start a process at all.
+    child that uses a ``gpu`` has the memory that processes share by name, which others read and which outlives it; only
+    one that may start ``programs`` may start a process at all.
     """
 
     uid: int | None
@@ -56,6 +58,7 @@ class Confinement:
     writable: tuple[str, ...]
     memory_bytes: int | None
     disk_bytes: int
+    gpu: bool
     programs: bool
 
     def to_json(self) -> dict[str, Any]:
@@ -106,6 +109,7 @@ def confinement_for(
         writable=(str(folder.absolute()), str(home.absolute())),
         memory_bytes=None if gpu else memory_bytes if memory_bytes is not None else _machine_memory_bytes(),
         disk_bytes=int(disk.f_bavail * disk.f_frsize * _SHARE_OF_DISK),
+        gpu=gpu,
         programs=programs,
     )
 
@@ -186,7 +190,7 @@ def _places(confinement: Confinement) -> tuple[tuple[Path, ...], tuple[Path, ...
     processes = (Path("/proc"),) if confinement.programs else ()
     system = [Path(place).resolve() for place in (*_SYSTEM, *search) if Path(place).is_absolute()]
     inputs = [Path(place) for place in confinement.readable]
-    devices = [Path(place) for place in _DEVICES] + list(gpu_nodes())
+    devices = [*map(Path, _DEVICES), *gpu_nodes(), *([Path(_SHARED_MEMORY)] if confinement.gpu else [])]
     own = [Path(place) for place in (*confinement.writable, f"/proc/{os.getpid()}")]
     if confinement.stays_root is not None:
         return (*system, *inputs, *processes), (*devices, *own)

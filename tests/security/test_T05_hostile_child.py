@@ -91,7 +91,7 @@ def came(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_T05_every_attempt_is_refused(came: dict[str, Any]) -> None:
-    assert len(came["came"]) == 33
+    assert len(came["came"]) == 34
     assert {name: result for name, result in came["came"].items() if result == "done"} == {}
 
 
@@ -107,6 +107,7 @@ def test_T05_nothing_was_planted(came: dict[str, Any], tmp_path_factory: pytest.
     ground = next(tmp_path_factory.getbasetemp().glob("ground*"))
     assert not list(ground.rglob("planted"))
     assert not Path("/tmp/planted-by-a-child").exists()
+    assert not Path("/dev/shm/planted-by-a-child").exists()
 
 
 def test_T05_a_child_keeps_no_capability_and_gains_none(ground: Path) -> None:

@@ -40,6 +40,7 @@ def attempt(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         "write another child's folder": lambda: Path(target["neighbour"], "planted").write_text("x"),
         "read another child's folder": lambda: Path(target["neighbour"], "kept").read_bytes(),
         "write the temporary folder": lambda: Path("/tmp/planted-by-a-child").write_text("x"),
+        "leave something in shared memory": lambda: Path("/dev/shm/planted-by-a-child").write_text("x"),
         "write a program": lambda: Path("/usr/local/bin/planted-by-a-child").write_text("x"),
         "connect to a daemon's socket": lambda: _connect(socket.AF_UNIX, target["socket"]),
         "send a daemon a datagram": lambda: _send(target["datagrams"]),

@@ -19,6 +19,7 @@ CONFINED = Confinement(
     writable=("/scratch/out",),
     memory_bytes=None,
     disk_bytes=1 << 30,
+    gpu=False,
     programs=False,
 )
 ALL = Path("/proc")
