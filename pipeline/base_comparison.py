@@ -18,7 +18,7 @@ from pipeline.digest import digest_from_file
 from pipeline.errors import BuildError, Cancelled, PipelineError
 from pipeline.inspection_recipes import layers_of, layers_recipe
 from pipeline.measurement_keys import comparison_key
-from pipeline.publish.record import RecordError, json_from_record, record_from_json
+from pipeline.record import RecordError, json_from_record, record_from_json
 from pipeline.stripped import engine_with_weights, entry_with_weights, runnable_file
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pipeline.errors import ManifestError
 from pipeline.manifest.node import fault_at
 from pipeline.measurement_keys import benchmark_key, original_key
 from pipeline.prepare.facts import facts_to_json
-from pipeline.publish.record import RecordError
+from pipeline.record import RecordError
 from pipeline.stripped import runnable_file, sources_with_weights
 
 if TYPE_CHECKING:

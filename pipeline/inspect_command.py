@@ -14,8 +14,8 @@ from pipeline.inspection.precision_shares import precision_shares
 from pipeline.publish.escape import one_line
 from pipeline.publish.json_output import print_json
 from pipeline.publish.layers import CHANGES_HEADER, TABLE_HEADER, change_rows, layer_rows, shares_text
-from pipeline.publish.record import json_from_record
 from pipeline.publish.terminal import print_table
+from pipeline.record import json_from_record
 from pipeline.scratch import scratch_folder
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.bench.samples import Distribution  # noqa: TC001  record_from_json reads the annotations
-from pipeline.publish.record import json_from_record, record_from_json
+from pipeline.record import json_from_record, record_from_json
 
 ENGINE, PYTORCH = "engine", "pytorch"
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,29 +38,6 @@ class PlanHeader:
         """The capabilities that the mask names; empty for full TensorRT."""
         mask = self.capability_mask or 0
         return tuple(pair for bit, pair in enumerate(_CAPABILITIES) if mask >> bit & 1)
-
-    def to_json(self) -> dict[str, Any]:
-        """The JSON form; ``from_json`` is its inverse."""
-        return {
-            "magic": self.magic,
-            "version": self.version,
-            "size_bytes": self.size_bytes,
-            "capability_mask": self.capability_mask,
-        }
-
-    @staticmethod
-    def from_json(data: Mapping[str, Any]) -> PlanHeader:
-        """Read what ``to_json`` wrote. Raises ``ValueError`` for anything else."""
-        match dict(data):
-            case {
-                "magic": str(magic),
-                "version": str(version),
-                "size_bytes": int() | None as size_bytes,
-                "capability_mask": int() | None as mask,
-                **rest,
-            } if not rest:
-                return PlanHeader(magic=magic, version=version, size_bytes=size_bytes, capability_mask=mask)
-        raise ValueError("not a plan header")
 
 
 def read_plan_header(data: bytes) -> PlanHeader:

@@ -22,6 +22,7 @@ from pipeline.build.request import request_from_json
 from pipeline.build.timing_cache import TACTICS_FILE
 from pipeline.cuda import start_gpu
 from pipeline.errors import BuildError
+from pipeline.record import json_from_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -103,7 +104,7 @@ def refit_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         "engine": ENGINE_FILE,
         "size_bytes": plan.nbytes,
         "build_s": round(log.elapsed_s, 3),
-        "header": header.to_json(),
+        "header": json_from_record(header),
         "warnings": list(log.warnings),
         "tactics": _kept(request["tactics"], folder),
         "weights_record": None,

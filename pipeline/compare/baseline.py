@@ -13,7 +13,7 @@ from pipeline.compare.gates import Gate  # noqa: TC001  record_from_json reads t
 from pipeline.compare.measured import samples_from_measurement
 from pipeline.compare.samples import Samples  # noqa: TC001
 from pipeline.digest import Digest  # noqa: TC001
-from pipeline.publish.record import RecordError, json_from_record, record_from_json
+from pipeline.record import RecordError, json_from_record, record_from_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable

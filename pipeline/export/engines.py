@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from pipeline.digest import digest_from_file
 from pipeline.errors import ModelError, SettingsError
 from pipeline.provenance.statement import PROVENANCE_SUFFIX
-from pipeline.publish.record import RecordError, record_from_json
 from pipeline.publish.sidecar import SCHEMA_VERSION, Sidecar
+from pipeline.record import RecordError, record_from_json
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.digest import Digest  # noqa: TC001
-from pipeline.publish.record import RecordError, json_from_record, record_from_json
+from pipeline.record import RecordError, json_from_record, record_from_json
 
 SCHEMA_VERSION = 1
 LAYERS_SUFFIX = ".layers.json"

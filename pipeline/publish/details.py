@@ -13,7 +13,7 @@ from pipeline.compare.baseline import PastRun  # noqa: TC001  record_from_json r
 from pipeline.compare.change import Change  # noqa: TC001
 from pipeline.compare.gates import ChangedGate  # noqa: TC001
 from pipeline.compare.layer_changes import LayerChange  # noqa: TC001
-from pipeline.publish.record import RecordError, json_from_record, record_from_json
+from pipeline.record import RecordError, json_from_record, record_from_json
 
 SCHEMA_VERSION = 1
 

@@ -12,9 +12,9 @@ from pipeline.paths import OutsideFolderError, contained
 from pipeline.publish.details import Details, details_from_json
 from pipeline.publish.figures import importance
 from pipeline.publish.job_report import JobReport, Status
-from pipeline.publish.record import RecordError
 from pipeline.publish.report import Outcome, Report
 from pipeline.publish.whole import whole_from_json
+from pipeline.record import RecordError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any
 
 from pipeline.publish.job_report import JobReport, Status  # noqa: TC001
-from pipeline.publish.record import RecordError, json_from_record, record_from_json
+from pipeline.record import RecordError, json_from_record, record_from_json
 
 SCHEMA_VERSION = 1
 

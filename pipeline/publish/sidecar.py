@@ -10,7 +10,7 @@ from pipeline.digest import Digest  # noqa: TC001
 from pipeline.manifest.types import ShapeRange  # noqa: TC001
 from pipeline.precision import Precision  # noqa: TC001
 from pipeline.publish.job_report import TensorReport  # noqa: TC001
-from pipeline.publish.record import json_from_record
+from pipeline.record import json_from_record
 
 if TYPE_CHECKING:
     from pipeline.manifest.types import BuildSettings

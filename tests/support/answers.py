@@ -6,6 +6,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from pipeline.build.plan_header import PLAN_HEADER_BYTES, read_plan_header
+from pipeline.record import json_from_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +32,7 @@ def answered_build(request: Mapping[str, Any], folder: Path, versions: Mapping[s
         "build_s": 1.0,
         "inputs": [],
         "outputs": [],
-        "header": read_plan_header(plan).to_json(),
+        "header": json_from_record(read_plan_header(plan)),
         "warnings": [],
         "tactics": None,
     }

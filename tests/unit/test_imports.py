@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-LOWEST = {"errors", "digest", "paths", "given_paths", "strict_json", "precision", "near", "targets", "keys", "revision"}
+LOWEST = {
+    "errors", "digest", "paths", "given_paths", "strict_json", "record", "precision", "near", "targets", "keys",
+    "revision",
+}  # fmt: skip
 PUTS_TOGETHER = {"recipes", "engine_recipes", "plan", "survey", "outcome", "run", "commands", "settings"}
 RUN_BY_CHILDREN = ("prepare", "build", "engine", "inspection", "verify", "bench", "child")
 

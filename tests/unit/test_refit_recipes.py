@@ -256,7 +256,7 @@ def test_a_damaged_engine_to_start_from_is_told_and_replaced_by_the_build(tmp_pa
 @pytest.mark.parametrize(
     ("outcome", "reason"),
     [
-        ({"engine": "engine.plan", "weights_record": "weights.json"}, "not its fields"),
+        ({"engine": "engine.plan", "weights_record": "weights.json"}, "build_s: is missing"),
         ([], "its outcome is no object"),
         ("whole", "built by tensorrt 8.5.0"),
     ],

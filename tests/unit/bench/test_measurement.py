@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.bench.measurement import measurement_from_json, measurement_to_json
-from pipeline.publish.record import RecordError
+from pipeline.record import RecordError
 from tests.support.reports import measurement
 
 

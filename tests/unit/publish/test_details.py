@@ -11,7 +11,7 @@ import pytest
 from pipeline.compare.change import Change, Interval
 from pipeline.compare.gates import ChangedGate
 from pipeline.publish.details import Details, JobDetails, details_from_json, details_to_json
-from pipeline.publish.record import RecordError
+from pipeline.record import RecordError
 from tests.support.details import sample_details
 
 SCHEMA: dict[str, Any] = json.loads((Path(__file__).parents[3] / "schemas/details.schema.json").read_text())

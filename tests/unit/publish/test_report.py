@@ -15,9 +15,9 @@ from pipeline.digest import Digest
 from pipeline.publish import report as report_module
 from pipeline.publish import sidecar as sidecar_module
 from pipeline.publish.job_report import OutputAccuracy, Status
-from pipeline.publish.record import RecordError
 from pipeline.publish.report import Report, report_from_json, report_to_json
 from pipeline.publish.sidecar import Sidecar, sidecar_to_json
+from pipeline.record import RecordError
 from tests.support.goldens import golden_text
 from tests.support.reports import sample_report, sample_sidecar
 

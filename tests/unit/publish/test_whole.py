@@ -9,9 +9,9 @@ import pytest
 import referencing
 
 from pipeline.publish.details import Details
-from pipeline.publish.record import RecordError
 from pipeline.publish.report import report_to_json
 from pipeline.publish.whole import whole_from_json, whole_to_json
+from pipeline.record import RecordError
 from tests.support.details import sample_details
 from tests.support.goldens import golden_text
 from tests.support.reports import sample_report

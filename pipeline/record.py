@@ -1,7 +1,7 @@
 """Frozen dataclasses to JSON values and back, strictly, from their type annotations.
 
-Understands what published records are made of: dataclasses, enumerations, ``Digest``, ``tuple[X, ...]``,
-``Mapping[str, X]``, unions, and JSON's own scalars.
+Understands what records are made of: dataclasses, enumerations, ``Digest``, ``Path``, tuples, ``Mapping[str, X]``,
+unions, and JSON's own scalars.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import typing
 from collections.abc import Mapping
 from enum import Enum
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.digest import Digest
@@ -41,7 +42,7 @@ def json_from_record(value: Any) -> Any:
     """``value`` as JSON: every field is present, ``None`` is null. Raises ``ValueError`` for NaN and infinity."""
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, Digest):
+    if isinstance(value, Digest | Path):
         return str(value)
     if dataclasses.is_dataclass(value):
         return {field.name: json_from_record(getattr(value, field.name)) for field in dataclasses.fields(value)}
@@ -69,13 +70,13 @@ def _read(kind: Any, value: Any, place: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         return _read_union(typing.get_args(kind), value, place)
     if origin is tuple:
-        item_kind = typing.get_args(kind)[0]
-        items = _expect(list, value, place)
-        return tuple(_read(item_kind, item, f"{place}[{index}]") for index, item in enumerate(items))
+        return _read_tuple(typing.get_args(kind), value, place)
     if origin is Mapping:
         item_kind = typing.get_args(kind)[1]
         pairs = _expect(dict, value, place)
         return {name: _read(item_kind, item, f"{place}[{name!r}]") for name, item in pairs.items()}
+    if kind is Path:
+        return Path(_expect(str, value, place))
     if kind is Digest or issubclass(kind, Enum):
         text = _expect(str, value, place)
         try:
@@ -87,6 +88,17 @@ def _read(kind: Any, value: Any, place: str) -> Any:
     if kind is float and type(value) is int:
         return float(_expect(int, value, place))
     return _expect(kind, value, place)
+
+
+def _read_tuple(kinds: tuple[Any, ...], value: Any, place: str) -> tuple[Any, ...]:
+    items = _expect(list, value, place)
+    if kinds[1:] == (Ellipsis,):
+        kinds = kinds[:1] * len(items)
+    if len(items) != len(kinds):
+        raise RecordError(f"{place}: must be a list of {len(kinds)}, not of {len(items)}")
+    return tuple(
+        _read(kind, item, f"{place}[{index}]") for index, (kind, item) in enumerate(zip(kinds, items, strict=True))
+    )
 
 
 def _read_union(kinds: tuple[Any, ...], value: Any, place: str) -> Any:

@@ -4,12 +4,13 @@ import copy
 import dataclasses
 from collections.abc import Mapping  # noqa: TC003  record_from_json reads the annotations
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.digest import Digest, digest_from_bytes
-from pipeline.publish.record import RecordError, json_from_record, record_from_json
+from pipeline.record import RecordError, json_from_record, record_from_json
 
 
 class Colour(str, Enum):
@@ -31,9 +32,13 @@ class Outer:
     inner: Inner | None
     versions: Mapping[str, str]
     flag: bool
+    folder: Path
+    capability: tuple[int, int]
 
 
-RECORD = Outer("a", 0.5, Colour.RED, digest_from_bytes(b""), (1, "n", None), Inner(3), {"x": "1"}, True)
+RECORD = Outer(
+    "a", 0.5, Colour.RED, digest_from_bytes(b""), (1, "n", None), Inner(3), {"x": "1"}, True, Path("a/b"), (8, 9)
+)
 
 
 def test_reading_is_the_inverse_of_writing() -> None:
@@ -76,6 +81,9 @@ def test_numbers_that_json_lacks_are_refused_both_ways(value: float) -> None:
         ("inner", {"count": 10**400}, "inner.count: must be a number of at most 64 bits"),
         ("ratio", 10**400, "ratio: must be a number of at most 64 bits"),
         ("versions", {"x": 1}, "versions\\['x'\\]: must be text"),
+        ("folder", 3, "folder: must be text, not a whole number"),
+        ("capability", [8], "capability: must be a list of 2, not of 1"),
+        ("capability", [8, "9"], "capability\\[1\\]: must be a whole number, not text"),
     ],
 )
 def test_a_value_of_another_kind_is_refused_with_its_place(field: str, value: Any, message: str) -> None:
