@@ -23,6 +23,7 @@ from pipeline.publish.figures import (
 from pipeline.publish.job_report import Status
 from pipeline.publish.layers import LAYERS_HEADER, layers_rows
 from pipeline.publish.markdown_changes import again_section, changes_sections
+from pipeline.publish.markdown_tables import FEW_ROWS, FOLD_BYTES, folded, table, table_of_news
 from pipeline.publish.report import RunFailureReport
 from pipeline.publish.speed import SPEED_HEADER, circumstances_text, slower_than_wider_precision, speed_rows
 
@@ -41,6 +42,7 @@ _HEADER = (
     "| job | status | engine size | top-1 % (change) | cosine | build time (last time) | why |",
     "| :-- | :-- | --: | --: | --: | --: | :-- |",
 )
+_CACHED = "Cached jobs"
 _LOG_LINES = 40
 _NAMED_JOBS = 3
 _NAMED_RUNTIMES = 8
@@ -50,6 +52,7 @@ _LEFT_OUT_BYTES = 200
 def markdown_from_report(report: Report, limit_bytes: int = LIMIT_BYTES, *, details: Details | None = None) -> str:
     """Markdown of at most ``limit_bytes`` of UTF-8. Ends with a newline.
 
+    The verdict comes first, then what failed and how to mend it, then the jobs; of many the cached ones are folded.
     What does not fit is left out row by row and section by section, cached jobs first and failed ones last, and
     the text says how much. The verdict is always there. Raises ``ValueError`` below ``MINIMUM_BYTES``.
     """
@@ -60,23 +63,34 @@ def markdown_from_report(report: Report, limit_bytes: int = LIMIT_BYTES, *, deta
     factors = size_factors(report)
     rows = [_row(job, factors) for job in report.jobs]
     order = sorted(range(len(rows)), key=lambda index: importance(report.jobs[index].status))
+    wrong = [*map(_unbegun, report.failures), *_failures(report)]
     sections = [
-        *map(_unbegun, report.failures),
+        *wrong,
         *changes_sections(report, details),
         *_speed(report),
         *_layers(report),
-        *(_failure(job) for job in report.jobs if job.failure is not None),
         *_warnings(report),
         *again_section(report, details),
         *_keys(report),
     ]
 
-    room = limit_bytes - _bytes((opening, *_HEADER, closing)) - _LEFT_OUT_BYTES
-    kept_sections = [sections[index] for index in _fitting(sections, max(room // 2, room - _bytes(rows)))]
-    kept_rows = {order[place] for place in _fitting([rows[index] for index in order], room - _bytes(kept_sections))}
-    table = [row for index, row in enumerate(rows) if index in kept_rows]
-    left_out = _left_out(len(rows) - len(table), len(sections) - len(kept_sections))
-    parts = [opening, "\n".join((*_HEADER, *table)) if table else "", left_out, *kept_sections, closing]
+    room = limit_bytes - _bytes((opening, *_HEADER, *_HEADER, _CACHED, closing)) - FOLD_BYTES - _LEFT_OUT_BYTES
+    kept = _fitting(sections, max(room // 2, room - _bytes(rows)))
+    kept_rows = {
+        order[place]
+        for place in _fitting([rows[index] for index in order], room - _bytes(sections[index] for index in kept))
+    }
+    shown = [
+        (row, report.jobs[index].status is not Status.CACHED) for index, row in enumerate(rows) if index in kept_rows
+    ]
+    parts = [
+        opening,
+        *(sections[index] for index in kept if index < len(wrong)),
+        table_of_news(_HEADER, shown, _CACHED),
+        _left_out(len(rows) - len(shown), len(sections) - len(kept)),
+        *(sections[index] for index in kept if index >= len(wrong)),
+        closing,
+    ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -107,28 +121,25 @@ def _speed(report: Report) -> Iterable[str]:
     rows = speed_rows(report)
     if rows:
         header = (f"| {' | '.join(SPEED_HEADER)} |", "| :-- | --: | --: | --: | --: | :-- |")
-        table = [f"| {cell_code_span(row.job.id, 200)} | {' | '.join(map(cell_text, row.cells))} |" for row in rows]
+        lines = [f"| {cell_code_span(row.job.id, 200)} | {' | '.join(map(cell_text, row.cells))} |" for row in rows]
+        shown = table(header, lines) if len(rows) <= FEW_ROWS else folded("Times of all jobs", table(header, lines))
         reversed_ = [f"**Slower**: {cell_text(text)}" for text in slower_than_wider_precision(report)]
-        yield "\n\n".join(
-            ("### Speed", "\n".join((*header, *table)), *reversed_, cell_text(circumstances_text(report)))
-        )
+        yield "\n\n".join(("### Speed", *reversed_, shown, cell_text(circumstances_text(report))))
 
 
 def _layers(report: Report) -> Iterable[str]:
     rows = layers_rows(report)
     if rows:
-        table = [f"| {cell_code_span(job, 200)} | {' | '.join(map(cell_text, cells))} |" for job, *cells in rows]
+        lines = [f"| {cell_code_span(job, 200)} | {' | '.join(map(cell_text, cells))} |" for job, *cells in rows]
         header = (f"| {' | '.join(LAYERS_HEADER)} |", "| :-- | --: | --: | :-- | :-- |")
-        body = "\n".join((*header, *table))
-        yield f"<details><summary>Layers by precision</summary>\n\n{body}\n\n</details>"
+        yield folded("Layers by precision", table(header, lines))
 
 
 def _keys(report: Report) -> Iterable[str]:
     """What each engine is made from, in one word: who builds a job again compares it."""
     rows = [f"| {cell_code_span(job.id, 200)} | `{job.engine.key}` |" for job in report.jobs if job.engine is not None]
     if rows:
-        body = "\n".join(("| job | key |", "| :-- | :-- |", *rows))
-        yield f"<details><summary>Keys</summary>\n\n{body}\n\n</details>"
+        yield folded("Keys", table(("| job | key |", "| :-- | :-- |"), rows))
 
 
 def _unbegun(failure: RunFailureReport) -> str:
@@ -154,12 +165,16 @@ def _facts(failure: FailureReport | RunFailureReport) -> list[str]:
     return [f"- {name}: {_lines(text)}" for name, text in named if text.strip()]
 
 
-def _failure(job: JobReport) -> str:
-    failure = job.failure
-    assert failure is not None  # noqa: S101  the caller selects the jobs that failed
-    title = f"### {code_span(job.id, 200)} {status_text(job.status)}: {code_span(failure.kind, 40)}"
-    parts = [f"{title}, exit code {failure.exit_code}", "\n".join(_facts(failure)), _log(failure)]
-    return "\n\n".join(filter(None, parts))
+def _failures(report: Report) -> Iterable[str]:
+    """Each failure once, with the jobs that it befell: many may need the one thing that failed."""
+    jobs_of: dict[str, list[str]] = {}
+    for job in report.jobs:
+        failure = job.failure
+        if failure is not None:
+            said = f"{status_text(job.status)}: {code_span(failure.kind, 40)}, exit code {failure.exit_code}"
+            parts = filter(None, (said, "\n".join(_facts(failure)), _log(failure)))
+            jobs_of.setdefault("\n\n".join(parts), []).append(job.id)
+    yield from (f"### {_named(ids)} {text}" for text, ids in jobs_of.items())
 
 
 def _lines(text: str) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pipeline.compare.change import Basis, Verdict
 from pipeline.publish.against_base import CAUSE_HEADER, CHANGE_HEADER, cause_rows, change_rows, gate_text
 from pipeline.publish.escape import cell_code_span, cell_text, code_span, fenced_block
 from pipeline.publish.job_report import Status
+from pipeline.publish.markdown_tables import table_of_news
 from pipeline.publish.reproduce import command_from_job
 
 if TYPE_CHECKING:
@@ -34,17 +36,23 @@ def changes_sections(report: Report, details: Details) -> Iterator[str]:
     if not rows:
         return
     base = cell_text(details.base) if details.base else "the base branch"
-    table = [f"| {cell_code_span(row.job, 200)} | {' | '.join(map(cell_text, row.cells))} |" for row in rows]
+    lines = [
+        (f"| {cell_code_span(row.job, 200)} | {' | '.join(map(cell_text, row.cells))} |", _is_news(row)) for row in rows
+    ]
     head = (f"| {' | '.join(CHANGE_HEADER)} |", "| :-- | --: | --: | --: | :-- |")
     note = (
         "A change is of the GPU's own time for one inference, timed in turn with the base branch's engine on one GPU. "
         "The noise is what the same runs say of each engine against itself."
     )
-    yield "\n\n".join((f"### Against {base}", "\n".join((*head, *table)), note))
+    yield "\n\n".join((f"### Against {base}", table_of_news(head, lines, "The same, or not judged"), note))
     jobs = {job.id: job for job in report.jobs}
     yield from filter(None, (_cause(row, details.of(row.job)) for row in rows))
     worse = [row for row in rows if row.change.verdict.value == "slower"]
     yield from filter(None, (_trend(jobs[row.job], details.of(row.job)) for row in worse[:_MOST_CHARTS]))
+
+
+def _is_news(row: ChangeRow) -> bool:
+    return row.change.basis is not Basis.STORED and row.change.verdict is not Verdict.SAME
 
 
 def again_section(report: Report, details: Details) -> Iterator[str]:

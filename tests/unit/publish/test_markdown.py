@@ -74,6 +74,45 @@ def test_the_text_never_exceeds_its_limit_and_keeps_its_verdict(
     assert markdown.splitlines()[2].startswith("**Passed**: ")
 
 
+@settings(deadline=None, max_examples=30)
+@given(statuses=st.lists(st.sampled_from(Status), max_size=200), limit_bytes=st.integers(MINIMUM_BYTES, 40_000))
+def test_folding_keeps_to_the_limit_too(statuses: list[Status], limit_bytes: int) -> None:
+    jobs = (job_report(f"m{number}/sm_89/fp32", status, "why") for number, status in enumerate(statuses))
+    assert len(markdown_from_report(report_of(*jobs), limit_bytes).encode()) <= limit_bytes
+
+
+def test_of_many_jobs_the_cached_ones_are_folded() -> None:
+    built = job_report("new/sm_89/fp32", Status.BUILT, "never built before")
+    report = dataclasses.replace(long_report(40), jobs=(*long_report(40).jobs, built))
+    before, folded = markdown_from_report(report).split("<details><summary>Cached jobs (40)</summary>")
+    assert "| `new/sm_89/fp32` | built |" in before
+    assert "| `m0/sm_89/fp32` | cached |" in folded
+    assert "| cached |" not in before
+
+
+def test_few_jobs_stay_in_one_table_in_their_order() -> None:
+    built = job_report("new/sm_89/fp32", Status.BUILT, "never built before")
+    jobs = (*long_report(3).jobs, built, *long_report(3).jobs)
+    rows = [line for line in markdown_from_report(report_of(*jobs)).splitlines() if "/sm_89/fp32` | " in line]
+    assert ["built" in row for row in rows[:7]] == [False, False, False, True, False, False, False]
+
+
+def test_what_failed_stands_before_the_jobs() -> None:
+    failed = job_report(
+        "z/sm_89/fp32", Status.FAILED, "why", failure=FailureReport(kind="build", exit_code=6, what="x", fix="mend it")
+    )
+    markdown = markdown_from_report(report_of(*long_report(3).jobs, failed))
+    assert markdown.index("- Fix: `mend it`") < markdown.index("| job | status |")
+
+
+def test_a_failure_that_befell_many_jobs_is_told_once() -> None:
+    failure = FailureReport(kind="model", exit_code=4, what="array 'image' is float64", fix="save it as float32")
+    jobs = (job_report(f"m/sm_{number}/int8", Status.FAILED, "why", failure=failure) for number in range(5))
+    markdown = markdown_from_report(report_of(*jobs))
+    assert markdown.count("is float64") == 1
+    assert "### `m/sm_0/int8`, `m/sm_1/int8`, `m/sm_2/int8` and 2 more failed: `model`, exit code 4\n" in markdown
+
+
 def test_what_was_left_out_is_said() -> None:
     markdown = markdown_from_report(long_report(1000), MINIMUM_BYTES)
     shown = markdown.count("| `m")

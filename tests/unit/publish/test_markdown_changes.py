@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from pipeline.publish.details import Details
 from pipeline.publish.job_report import Status
 from pipeline.publish.markdown import MINIMUM_BYTES, markdown_from_report
+from pipeline.publish.parts import merged, read_parts
 from tests.support.details import hostile_details, sample_details
 from tests.support.goldens import golden_text
 from tests.support.hostile import HOSTILE_TEXTS
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from pipeline.publish.report import Report
 
 
+EXAMPLE = Path(__file__).parents[3] / "examples/report-sample"
+
+
 def rendered(report: Report | None = None, details: Details | None = None) -> str:
     return markdown_from_report(report or sample_report(), details=details or sample_details())
 
@@ -25,6 +30,17 @@ def rendered(report: Report | None = None, details: Details | None = None) -> st
 def test_the_sample_with_details_looks_as_it_did() -> None:
     text = rendered()
     assert text == golden_text("report/report-with-details.md", text)
+
+
+def test_of_many_comparisons_only_those_that_changed_stand_open() -> None:
+    parts = read_parts(EXAMPLE)
+    text = markdown_from_report(merged(parts.reports), details=parts.details)
+    section = text.partition("### Against")[2].partition("A change is of")[0]
+    before, _, folded = section.partition("<details><summary>The same, or not judged (")
+    verdicts = [line.split(" | ")[-1].rstrip(" |") for line in before.splitlines() if line.startswith("| `")]
+    assert verdicts == ["slower, past the budget of 3 %", *["faster"] * 4]
+    assert "faster" not in folded
+    assert folded.count("| same |") == 19
 
 
 def test_without_details_the_report_is_as_it_was() -> None:
