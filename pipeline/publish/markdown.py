@@ -42,6 +42,7 @@ _HEADER = (
     "| job | status | engine size | top-1 % (change) | cosine | build time (last time) | why |",
     "| :-- | :-- | --: | --: | --: | --: | :-- |",
 )
+_JOBS = "### Jobs"
 _CACHED = "Cached jobs"
 _LOG_LINES = 40
 _NAMED_JOBS = 3
@@ -52,7 +53,7 @@ _LEFT_OUT_BYTES = 200
 def markdown_from_report(report: Report, limit_bytes: int = LIMIT_BYTES, *, details: Details | None = None) -> str:
     """Markdown of at most ``limit_bytes`` of UTF-8. Ends with a newline.
 
-    The verdict comes first, then what failed and how to mend it, then the jobs; of many the cached ones are folded.
+    The verdict comes first, then what failed or changed, then the jobs; of many the cached ones are folded.
     What does not fit is left out row by row and section by section, cached jobs first and failed ones last, and
     the text says how much. The verdict is always there. Raises ``ValueError`` below ``MINIMUM_BYTES``.
     """
@@ -63,10 +64,9 @@ def markdown_from_report(report: Report, limit_bytes: int = LIMIT_BYTES, *, deta
     factors = size_factors(report)
     rows = [_row(job, factors) for job in report.jobs]
     order = sorted(range(len(rows)), key=lambda index: importance(report.jobs[index].status))
-    wrong = [*map(_unbegun, report.failures), *_failures(report)]
+    first = [*map(_unbegun, report.failures), *_failures(report), *changes_sections(report, details)]
     sections = [
-        *wrong,
-        *changes_sections(report, details),
+        *first,
         *_speed(report),
         *_layers(report),
         *_warnings(report),
@@ -74,7 +74,7 @@ def markdown_from_report(report: Report, limit_bytes: int = LIMIT_BYTES, *, deta
         *_keys(report),
     ]
 
-    room = limit_bytes - _bytes((opening, *_HEADER, *_HEADER, _CACHED, closing)) - FOLD_BYTES - _LEFT_OUT_BYTES
+    room = limit_bytes - _bytes((opening, _JOBS, *_HEADER, *_HEADER, _CACHED, closing)) - FOLD_BYTES - _LEFT_OUT_BYTES
     kept = _fitting(sections, max(room // 2, room - _bytes(rows)))
     kept_rows = {
         order[place]
@@ -85,10 +85,11 @@ def markdown_from_report(report: Report, limit_bytes: int = LIMIT_BYTES, *, deta
     ]
     parts = [
         opening,
-        *(sections[index] for index in kept if index < len(wrong)),
+        *(sections[index] for index in kept if index < len(first)),
+        _JOBS if shown and any(index < len(first) for index in kept) else "",
         table_of_news(_HEADER, shown, _CACHED),
         _left_out(len(rows) - len(shown), len(sections) - len(kept)),
-        *(sections[index] for index in kept if index >= len(wrong)),
+        *(sections[index] for index in kept if index >= len(first)),
         closing,
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
