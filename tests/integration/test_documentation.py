@@ -67,6 +67,15 @@ def test_the_readme_opens_with_the_two_commands() -> None:
     assert [line.split()[0] for line in first[1].splitlines()] == ["scripts/quickstart", "scripts/test"]
 
 
+def test_the_comment_in_the_readme_is_an_excerpt_of_that_of_the_sample() -> None:
+    command = [sys.executable, "entrypoint.py", "report", "--from", "examples/report-sample", "--format", "markdown"]
+    comment = [line.lstrip("# ") for line in run(ROOT, *command).stdout.splitlines()]
+    shown = re.findall(r"^> ?(.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    lines = [line.lstrip("# ") for line in shown if line]
+    assert len(lines) > 10
+    assert [line for line in lines if line not in comment] == []
+
+
 def test_the_quickstart_builds_nine_engines_and_the_second_one_none(checkout: Path) -> None:
     first, second = run(checkout, "scripts/quickstart"), run(checkout, "scripts/quickstart")
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr

@@ -84,7 +84,7 @@ def test_the_step_is_given_inputs_that_it_has() -> None:
     workflows.append(yaml.safe_load((ROOT / "templates/github/trt-engines.yml").read_text()))
     steps = [step for workflow in workflows for job in workflow["jobs"].values() for step in job["steps"]]
     given = [step["with"] for step in steps if step.get("uses", "").startswith("OWNER/")]
-    assert len(given) == 4
+    assert len(given) == 5
     assert {name for each in given for name in each} <= set(inputs)
 
 
