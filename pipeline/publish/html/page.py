@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 _FOLDER = Path(__file__).parent
 _MOST_OPEN = 40
 """A chart of more rows is folded at first."""
+_MOST_FAILED = 20
+"""Failed jobs that are named above the table; each is told in full among the details."""
 _MOST_LAYERS = 40
 """Layers that are listed of an engine: those that take longest, and how many others there are."""
 
@@ -85,6 +87,7 @@ def html_from_report(report: Report, details: Details | None = None, layers: Lay
         circumstances=circumstances_text(report),
         checked_as=checked_as_text(report),
         most_open=_MOST_OPEN,
+        most_failed=_MOST_FAILED,
     )
 
 

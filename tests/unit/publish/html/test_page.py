@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.publish.details import Details
 from pipeline.publish.html.page import html_from_report
-from pipeline.publish.job_report import SpeedReport, Status
+from pipeline.publish.job_report import FailureReport, SpeedReport, Status
 from tests.support.details import hostile_details, sample_details
 from tests.support.hostile import HOSTILE_TEXTS
 from tests.support.layers import engine_of, layer
@@ -27,6 +27,7 @@ from tests.support.reports import (
 
 if TYPE_CHECKING:
     from pipeline.inspection.layers import EngineLayers
+    from pipeline.publish.job_report import JobReport
 
 VOID = {"meta", "input", "line", "rect", "circle", "path", "polygon", "polyline"}
 
@@ -78,7 +79,8 @@ def test_every_job_has_a_row_and_a_section_that_it_leads_to() -> None:
     sections = [attributes["id"] for attributes in page.of("details") if "id" in attributes]
     links = [attributes["href"] for attributes in page.of("a")]
     assert sections == [f"job-{number}" for number in range(1, 9)]
-    assert links == ["#content", *(f"#{section}" for section in sections)]
+    named = [f"#job-{number}" for number, job in enumerate(sample_report().jobs, 1) if job.failure is not None]
+    assert links == ["#content", *named, *(f"#{section}" for section in sections)]
 
 
 def test_a_failure_is_open_and_told_in_full() -> None:
@@ -211,3 +213,22 @@ def test_layers_that_were_not_timed_stay_in_their_order() -> None:
     layers = {"digits/sm_89/fp16": engine_of(layer("zeta"), layer("alpha"))}
     text = Page(html_from_report(sample_report(), None, layers)).text
     assert text.index("zeta") < text.index("alpha")
+
+
+def failed_jobs(count: int) -> list[JobReport]:
+    failure = FailureReport(kind="accuracy", exit_code=7, what="not accurate", why="cosine is 0.7", fix="calibrate")
+    return [job_report(f"m{number}/sm_89/int8", Status.FAILED, "built", failure=failure) for number in range(count)]
+
+
+def test_what_failed_stands_above_the_table_and_leads_to_its_details() -> None:
+    text = html_from_report(report_of(job_report("m/sm_89/fp32", Status.CACHED, "hit"), *failed_jobs(1)))
+    assert text.index("What failed") < text.index('<h2 id="table">')
+    assert '<li><a href="#job-2">m0/sm_89/int8</a>: accuracy: cosine is 0.7. To do: calibrate</li>' in text
+
+
+def test_of_very_many_failures_the_rest_are_counted() -> None:
+    assert "and 5 more: sort the jobs by their status" in html_from_report(report_of(*failed_jobs(25)))
+
+
+def test_without_a_failure_nothing_is_said_to_have_failed() -> None:
+    assert "What failed" not in html_from_report(report_of(job_report("m/sm_89/fp32", Status.CACHED, "hit")))
