@@ -12,6 +12,7 @@ from pipeline.announce import announce
 from pipeline.assemble import report_from_outcomes
 from pipeline.assemble_details import details_from_outcomes
 from pipeline.base_branch import Base, keep_baselines, load_base
+from pipeline.data_checks import check_data
 from pipeline.deliver import LOGS, deliver_engine, forget_report
 from pipeline.errors import BuildError, Cancelled, PipelineError, PublishError
 from pipeline.failure_logs import logs_from_outcomes
@@ -45,7 +46,8 @@ def validate(settings: Settings, cancel: threading.Event, *, as_json: bool) -> i
     """Check the manifest, its models and its data; nothing is built."""
     with Progress(sys.stderr) as progress, open_context(settings, cancel, progress, None) as context:
         planned = make_plan(context)
-        check_operators(context.recipes, planned.models, (entry.job for entry in planned.plan.jobs))
+        check_operators(context.recipes, planned.models, planned.jobs)
+        check_data(context.recipes, planned.models, planned.jobs)
     summary = {
         "manifest": str(settings.manifest),
         "valid": True,

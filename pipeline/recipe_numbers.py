@@ -15,9 +15,22 @@ if TYPE_CHECKING:
 
     from pipeline.keys import Ingredient, Key
 
-RECIPES = {"model": 2, "operators": 1, "calibration": 1, "calibration-native": 1, "prepared": 1, "engine": 1,
-            "check": 1, "benchmark": 1, "original": 2, "layers": 1, "rebuild": 1, "comparison": 1,
-            "refit": 2}  # fmt: skip
+RECIPES = {
+    "model": 2,
+    "operators": 1,
+    "data": 1,
+    "calibration": 1,
+    "calibration-native": 1,
+    "prepared": 1,
+    "engine": 1,
+    "check": 1,
+    "benchmark": 1,
+    "original": 2,
+    "layers": 1,
+    "rebuild": 1,
+    "comparison": 1,
+    "refit": 2,
+}
 """By kind. A table of TensorRT's own calibrators is of the kind ``calibration`` too, and its number another."""
 
 

@@ -12,6 +12,7 @@ TASKS: Mapping[str, str] = MappingProxyType(
     {
         "inspect-model": "pipeline.prepare.onnx_model:inspect_model",
         "check-operators": "pipeline.build.worker:check_operators",
+        "check-data": "pipeline.verify.data_check:check_data",
         "calibrate": "pipeline.prepare.calibration:calibrate",
         "reuse-table": "pipeline.prepare.calibration_reuse:reuse_table",
         "calibrate-native": "pipeline.build.native_calibration:calibrate_native",

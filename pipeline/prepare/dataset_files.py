@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _KINDS = (".npz", ".npy")
+_ELSEWHERE = "move it elsewhere; images and the like are given as the arrays that a model takes, saved with numpy.savez"
 
 
 def dataset_files(path: Path) -> tuple[Path, ...]:
@@ -33,7 +34,7 @@ def dataset_files(path: Path) -> tuple[Path, ...]:
         raise _error(path, f"the folder cannot be read: {error.strerror}", "check its permissions") from error
     for file in files:
         if not stat.S_ISREG(_mode(file)) or file.suffix not in _KINDS:
-            raise _error(file, "a data set's folder holds .npz or .npy files alone", "move this elsewhere")
+            raise _error(file, "a data set's folder holds .npz or .npy files alone", _ELSEWHERE)
     if not files:
         raise _error(path, "the folder holds no data", "put .npz or .npy files there")
     if len({file.suffix for file in files}) > 1:
