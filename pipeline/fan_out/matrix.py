@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
     from pipeline.plan import PlannedJob
 
-PARTS = "trt-engines-parts"
-"""The folder below which each runner leaves its engines and its report, in a folder of its own."""
+PARTS = "trt-engines-parts-$CI_COMMIT_SHA"
+"""The folder below which each runner leaves its engines and its report, in a folder of its own.
+
+No commit can hold a folder of this name, so that no report in it was written by whoever made the commit."""
 ID_TOKEN = {"TRT_ENGINE_ID_TOKEN": {"aud": "$CI_SERVER_URL"}}
 WITH_ROLE = (
     'if [ -n "${AWS_ROLE_ARN:-}" ]; then AWS_WEB_IDENTITY_TOKEN_FILE=$(mktemp); export AWS_WEB_IDENTITY_TOKEN_FILE; '
@@ -89,7 +91,7 @@ def gitlab_pipeline(batches: tuple[Batch, ...]) -> dict[str, Any]:
             "tags": list(batch.labels),
             "id_tokens": ID_TOKEN,
             "before_script": [WITH_ROLE],
-            "script": [f"trt-engines run --only '{batch.only}' --out '{PARTS}/{batch.name}'"],
+            "script": [f"trt-engines run --only '{batch.only}' --out {PARTS}/{batch.name}"],
             "artifacts": {"when": "always", "paths": [f"{PARTS}/{batch.name}"]},
         }
         for batch in batches

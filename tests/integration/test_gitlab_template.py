@@ -76,13 +76,18 @@ def calls(project: Path) -> list[str]:
     return text.splitlines()
 
 
+def commit_of(project: Path) -> str:
+    return subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=project, text=True).strip()
+
+
 def test_a_pipeline_builds_on_the_runners_of_each_target_and_the_next_one_builds_nothing(project: Path) -> None:
     told = run_pipeline(project)
     plan, *builds, quality, metrics, report = calls(project)
-    assert plan == "plan --matrix gitlab --out trt-engines-parts/plan"
-    assert quality == "report --from trt-engines-parts --format code-quality"
-    assert metrics == "report --from trt-engines-parts --format metrics"
-    assert report == "report --from trt-engines-parts --publish --exit-code"
+    parts = f"trt-engines-parts-{commit_of(project)}"
+    assert plan == f"plan --matrix gitlab --out {parts}/plan"
+    assert quality == f"report --from {parts} --format code-quality"
+    assert metrics == f"report --from {parts} --format metrics"
+    assert report == f"report --from {parts} --publish --exit-code"
     assert sorted(call.rsplit("/", 1)[1] for call in builds) == ["cpu", "gpu-l4"]
     assert "passed: 3 jobs, 3 built" in told
     assert "passed: 6 jobs, 6 built" in told

@@ -101,7 +101,7 @@ def test_keys_are_the_same_from_release_to_release() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_one_changed_ingredient_changes_the_key_and_is_the_one_that_is_named(
+def test_T3_one_changed_ingredient_changes_the_key_and_is_the_one_that_is_named(
     name: str, changed: dict[str, Any]
 ) -> None:
     assert [difference.name for difference in engine(**changed).differences(engine())] == [name]
@@ -195,7 +195,7 @@ def test_the_digest_of_a_model_covers_its_external_data() -> None:
     assert model_digest(MODEL, {"w.bin": DATA}) != model_digest(MODEL, {"w.bin": LABELS})
 
 
-def test_every_build_setting_that_reaches_a_builder_is_in_the_key() -> None:
+def test_T3_every_build_setting_that_reaches_a_builder_is_in_the_key() -> None:
     in_key = {name.removeprefix("build.").replace("-", "_") for name, _ in engine().ingredients}
     elsewhere = {"timeout_s", "plugins", "layer_precisions", "int8", "tactic_sources", "dla_core", "gpu_fallback"}
     elsewhere |= {"min_precision_share", "deterministic"}

@@ -63,7 +63,8 @@ def test_gitlab_gets_a_job_for_each_batch_and_a_report_over_all() -> None:
     pipeline = gitlab_pipeline(batches_from_jobs(THREE, RUNNERS))
     build = pipeline["trt-engines-build-ubuntu-24.04"]
     assert build["tags"] == ["ubuntu-24.04"]
-    assert build["script"] == ["trt-engines run --only 'digits/sm_89/fp32' --out 'trt-engines-parts/ubuntu-24.04'"]
+    out = "trt-engines-parts-$CI_COMMIT_SHA/ubuntu-24.04"
+    assert build["script"] == [f"trt-engines run --only 'digits/sm_89/fp32' --out {out}"]
     needs = [need["job"] for need in pipeline["trt-engines-report"]["needs"]]
     assert needs == ["trt-engines-plan", "trt-engines-build-self-hosted-gpu-h200", "trt-engines-build-ubuntu-24.04"]
     assert json.loads(json.dumps(pipeline)) == pipeline
@@ -71,7 +72,7 @@ def test_gitlab_gets_a_job_for_each_batch_and_a_report_over_all() -> None:
 
 def test_gitlabs_report_is_a_comment_and_two_files_that_it_shows_in_the_merge_request() -> None:
     report = gitlab_pipeline(())["trt-engines-report"]
-    assert report["script"][-1] == "trt-engines report --from trt-engines-parts --publish --exit-code"
+    assert report["script"][-1] == "trt-engines report --from trt-engines-parts-$CI_COMMIT_SHA --publish --exit-code"
     files = report["artifacts"]["reports"]
     assert report["script"][0].endswith(f"--format code-quality > {files['codequality']}")
     assert report["script"][1].endswith(f"--format metrics > {files['metrics']}")

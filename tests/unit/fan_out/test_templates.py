@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from pipeline.fan_out.matrix import Batch, gitlab_pipeline
 
 TEMPLATES = Path(__file__).parents[3] / "templates"
 PUSHED = "github.event.pull_request.head.repo.full_name == github.repository"
@@ -67,8 +70,28 @@ def test_the_plan_on_gitlab_publishes_its_own_failure_because_no_child_pipeline_
     plan = next(document for document in documents if "trt-engines-plan" in document)["trt-engines-plan"]
     (script,) = plan["script"]
     planned, _, failed = script.partition(" || ")
-    assert planned == "trt-engines plan --matrix gitlab --out trt-engines-parts/plan > trt-engines-child.yml"
-    assert "trt-engines report --from trt-engines-parts --publish;" in failed
+    out = "trt-engines-parts-$CI_COMMIT_SHA/plan"
+    assert planned == f"trt-engines plan --matrix gitlab --out {out} > trt-engines-child.yml"
+    assert "trt-engines report --from trt-engines-parts-$CI_COMMIT_SHA --publish;" in failed
     assert failed.endswith("exit $code; }")
     assert plan["artifacts"]["when"] == "always"
     assert f"--format code-quality > {plan['artifacts']['reports']['codequality']};" in failed
+
+
+def test_T16_no_commit_can_hold_a_report_that_passes_for_a_part_of_its_own() -> None:
+    """A part that a pull request brings along, of a later date, would stand for the job that failed."""
+    child = json.dumps(gitlab_pipeline((Batch("gpu", ("gpu",), ()),)))
+    for text, commit in (
+        ((TEMPLATES / "github/trt-engines.yml").read_text(), "${{ github.sha }}"),
+        ((TEMPLATES / "gitlab/trt-engines.yml").read_text(), "$CI_COMMIT_SHA"),
+        (child, "$CI_COMMIT_SHA"),
+    ):
+        assert text.count("trt-engines-parts") >= 4
+        assert text.count("trt-engines-parts") == text.count(f"trt-engines-parts-{commit}")
+
+
+def test_T16_a_build_writes_its_part_where_the_report_looks_for_it(github: Any) -> None:
+    outs = [step["with"]["out"] for job in github.values() for step in job["steps"] if "out" in step.get("with", {})]
+    (source,) = (step["with"]["from"] for step in github["report"]["steps"] if "from" in step.get("with", {}))
+    assert len(outs) == 2
+    assert all(out.startswith(f"{source}/") for out in outs)
