@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pipeline.engine.batches import BatchSizes, FilledBatches
 from pipeline.engine.runner import Engine
 from pipeline.errors import ModelError
 from pipeline.prepare.dataset import open_dataset
@@ -17,9 +18,9 @@ from pipeline.verify.session import Session
 def verify_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:  # noqa: ARG001
     """Task ``verify-engine``: compare ``request["engine"]`` with the ONNX file ``request["reference"]``.
 
-    The engine needs the libraries ``request["plugins"]``. The reference runs in FP32 with ONNX Runtime. Returns a
-    ``Comparison`` whose subject is the engine. Raises ``ModelError`` for data that does not fit, ``BuildError`` where
-    the engine cannot be loaded or run.
+    The engine needs the libraries ``request["plugins"]``. Batches are of ``request["batch_size"]`` samples as far as
+    its profiles take them. The reference runs in FP32 with ONNX Runtime. Returns a ``Comparison`` whose subject is the
+    engine. Raises ``ModelError`` for data that does not fit, ``BuildError`` where the engine cannot be loaded or run.
     """
     reference = Path(request["reference"])
     dataset = open_dataset(Path(request["data"]), input_facts(reference), samples=request["samples"])
@@ -30,5 +31,8 @@ def verify_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:  # n
             "the engine has other outputs than the original",
             why=f"{engine.output_names} for {original.output_names}",
         )
-    comparison = compare_sessions((original, engine), dataset, labels, request["batch_size"], subject=ENGINE)
+    sizes = BatchSizes(engine.batch_ranges)
+    batch_size = sizes.nearest(request["batch_size"])
+    fitted = FilledBatches(engine, sizes)
+    comparison = compare_sessions((original, fitted), dataset, labels, batch_size, subject=ENGINE)
     return comparison_to_json(comparison)

@@ -85,6 +85,18 @@ class Engine:
         _refuse_other_version(plan, self.trt.__version__)
         return self._runtime.deserialize_cuda_engine(plan)
 
+    @property
+    def batch_ranges(self) -> tuple[tuple[int, int], ...]:
+        """The smallest and largest size of axis 0 that all inputs take, for each profile that has any."""
+        found = []
+        for profile in range(self.engine.num_optimization_profiles):
+            shapes = [self.engine.get_tensor_profile_shape(name, profile) for name in self.input_names]
+            bounds = [(low[0], high[0]) for low, _, high in shapes if len(low)]
+            low, high = max((low for low, _ in bounds), default=1), min((high for _, high in bounds), default=1)
+            if low <= high:
+                found.append((low, high))
+        return tuple(found)
+
     def dtype(self, name: str) -> np.dtype[Any]:
         """The numpy type of an input or output. Raises ``ModelError`` for types that numpy lacks."""
         kind = self.engine.get_tensor_dtype(name).name

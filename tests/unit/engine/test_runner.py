@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.engine import runner
+from pipeline.engine.batches import BatchSizes, FilledBatches
 from pipeline.engine.runner import Engine
 from pipeline.errors import BuildError, ModelError
 from tests.support.running_tensorrt import FakeCuda, FakeRuntime
@@ -67,6 +68,19 @@ def test_the_first_profile_that_takes_the_shapes_is_used(load: Callable[..., tup
     engine, _ = load(profiles=((1, 8), (9, 64)))
     engine.run({"x": batch(16)})
     assert engine.context.active_optimization_profile == 1
+
+
+@pytest.mark.parametrize(("profiles", "sizes"), [(((1, 4),), [4, 4, 2]), (((16, 32),), [10]), (((1, 1),), [1] * 10)])
+def test_evaluation_data_is_run_in_batches_that_the_profiles_take(
+    load: Callable[..., tuple[Engine, FakeCuda]], profiles: tuple[tuple[int, int], ...], sizes: list[int]
+) -> None:
+    """Not in batches of eight, whatever the profiles: an engine for one image at a time could not be verified."""
+    engine, _ = load(profiles=profiles)
+    batches = BatchSizes(engine.batch_ranges)
+    data, fitted, step = batch(10), FilledBatches(engine, batches), batches.nearest(8)
+    parts = [fitted.run({"x": data[start : start + step]})["y"] for start in range(0, 10, step)]
+    assert [len(part) for part in parts] == sizes
+    np.testing.assert_array_equal(np.concatenate(parts), 2 * data)
 
 
 def test_shapes_that_no_profile_takes_are_named(load: Callable[..., tuple[Engine, FakeCuda]]) -> None:
