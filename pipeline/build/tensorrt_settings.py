@@ -59,20 +59,30 @@ def set_tactic_sources(trt: Any, config: Any, words: Iterable[str]) -> None:
 
 
 def ask_for_precision(trt: Any, network: Any, config: Any, request: BuildRequest) -> None:
-    """Set the flags of a weakly typed network, and the layers that are to keep a higher precision."""
-    for name in _WEAK_FLAGS[request.precision]:
+    """Set the flags of a weakly typed network, and the layers that are to keep a higher precision.
+
+    A layer that may run in FP16 at least runs in FP32 where the network has no FP16: TensorRT refuses a layer in a type
+    that no flag allows. One that computes no floating-point numbers keeps its type.
+    """
+    flags = _WEAK_FLAGS[request.precision]
+    for name in flags:
         set_flag(_PRODUCT, config, _member(trt, trt.BuilderFlag, name), wanted=True)
-    if not request.layer_precisions or not _WEAK_FLAGS[request.precision]:
+    if not request.layer_precisions or not flags:
         return
     set_flag(_PRODUCT, config, trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS, wanted=True)
-    types = {Precision.FP32: trt.float32, Precision.FP16: trt.float16}
+    types = {Precision.FP32: trt.float32, Precision.FP16: trt.float16 if "FP16" in flags else trt.float32}
     for layer in map(network.get_layer, range(network.num_layers)):
         lowest = [word for glob, word in request.layer_precisions if fnmatchcase(layer.name, glob)]
-        if lowest and layer.type not in (trt.LayerType.CONSTANT, trt.LayerType.SHAPE):
-            layer.precision = types[lowest[-1]]
-            for index in range(layer.num_outputs):
-                if layer.get_output(index).dtype in (trt.float32, trt.float16):
-                    layer.set_output_type(index, types[lowest[-1]])
+        floats = [
+            index for index in range(layer.num_outputs) if layer.get_output(index).dtype in (trt.float32, trt.float16)
+        ]
+        if not lowest or not floats or layer.type in (trt.LayerType.CONSTANT, trt.LayerType.SHAPE):
+            continue
+        if request.precision is Precision.BF16 and lowest[-1] is Precision.FP16:
+            continue
+        layer.precision = types[lowest[-1]]
+        for index in floats:
+            layer.set_output_type(index, types[lowest[-1]])
 
 
 def _use_dla(trt: Any, builder: Any, config: Any, request: BuildRequest) -> None:

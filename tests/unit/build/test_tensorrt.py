@@ -208,27 +208,53 @@ def test_a_dla_core_that_is_not_there_is_refused_with_the_versions_that_serve_an
         built(Machine(surface), folder, dla_core=0)
 
 
+class Layer:
+    """A layer of a network; ``types`` are those that were set for its outputs."""
+
+    num_outputs = 1
+
+    def __init__(self, kinds: Any, name: str, dtype: str = "FLOAT") -> None:
+        self.name = name
+        self.type = kinds.LayerType.CONVOLUTION
+        self.precision: Any = None
+        self.types: list[Any] = []
+        self._output = SimpleNamespace(dtype=kinds.DataType[dtype])
+
+    def get_output(self, _index: int) -> Any:
+        return self._output
+
+    def set_output_type(self, _index: int, kind: Any) -> None:
+        self.types.append(kind)
+
+
 @pytest.mark.parametrize("surface", WEAK)
-def test_layers_keep_the_precision_that_the_manifest_gives_them(folder: Path, surface: str) -> None:
+@pytest.mark.parametrize(
+    ("precision", "lowest", "expected"),
+    [
+        (Precision.FP16, Precision.FP32, "FLOAT"),
+        (Precision.INT8, Precision.FP32, "FLOAT"),
+        (Precision.INT8, Precision.FP16, "FLOAT"),
+        (Precision.INT8_FP16, Precision.FP16, "HALF"),
+    ],
+)
+def test_layers_keep_the_precision_that_the_manifest_gives_them(
+    folder: Path, surface: str, precision: Precision, lowest: Precision, expected: str
+) -> None:
+    """In INT8 alone at least FP16 is FP32, since TensorRT refuses a layer in a type that no flag allows."""
     kinds = Machine(surface).module()
-    output = SimpleNamespace(dtype=kinds.float32)
-    set_types: dict[int, Any] = {}
-    layers = [
-        SimpleNamespace(
-            name=name,
-            type=kinds.LayerType.CONVOLUTION,
-            precision=None,
-            num_outputs=1,
-            get_output=lambda _: output,
-            set_output_type=set_types.__setitem__,
-        )
-        for name in ("/head/Conv", "/stem/Conv")
-    ]
-    machine = Machine(surface, layers=tuple(layers))
-    built(machine, folder, layer_precisions=(("/head/*", Precision.FP32),))
-    assert [layer.precision for layer in layers] == [kinds.DataType.FLOAT, None]
-    assert set_types == {0: kinds.DataType.FLOAT}
+    head, stem, shape = Layer(kinds, "/head/Conv"), Layer(kinds, "/stem/Conv"), Layer(kinds, "/head/Add", "INT32")
+    machine = Machine(surface, layers=(head, stem, shape))
+    built(machine, folder, precision=precision, layer_precisions=(("/head/*", lowest),))
+    assert (head.precision, head.types) == (kinds.DataType[expected], [kinds.DataType[expected]])
+    assert (stem.precision, stem.types) == (shape.precision, shape.types) == (None, [])
     assert "OBEY_PRECISION_CONSTRAINTS" in flags(machine)
+
+
+def test_bf16_is_no_less_than_fp16(folder: Path) -> None:
+    head = Layer(Machine("10.16").module(), "/head/Conv")
+    machine = Machine("10.16", layers=(head,))
+    built(machine, folder, precision=Precision.BF16, layer_precisions=(("/head/*", Precision.FP16),))
+    assert head.precision is None
 
 
 @pytest.mark.parametrize("surface", ALL)
