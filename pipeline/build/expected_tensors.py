@@ -28,7 +28,8 @@ def expected_tensors(network: Any) -> tuple[tuple[str, ...], ...]:
     """The activations that convolutions and products with constants read, in the order of the network.
 
     Each with the names that its range may be found under: its own first, then those of the tensors that it is a view
-    of. Names that the parser made up are left out, and with them what has no other.
+    of. Names that the parser made up are left out, and with them what has no other, and so is what is read by layers
+    alone that were given a precision, which is never INT8.
     """
     moving = {network.get_input(number).name for number in range(network.num_inputs)}
     sources: dict[str, str] = {}
@@ -39,7 +40,7 @@ def expected_tensors(network: Any) -> tuple[tuple[str, ...], ...]:
         if not read:
             continue
         weighted = kind in _CONVOLUTIONS or (kind == "MATRIX_MULTIPLY" and len(read) < layer.num_inputs)
-        for tensor in read if weighted else ():
+        for tensor in read if weighted and not layer.precision_is_set else ():
             names = _names(tensor.name, sources)
             if tensor.dtype.name in _FLOATS and names:
                 expected[names] = None

@@ -38,12 +38,13 @@ def tensor(name: str, dtype: str = "FLOAT", shape: tuple[int, ...] = (-1, 1, 8, 
     return SimpleNamespace(name=name, dtype=TRT.DataType[dtype], shape=shape, is_shape_tensor=False)
 
 
-def layer(kind: str, inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
+def layer(kind: str, inputs: Sequence[Any], outputs: Sequence[Any], *, kept_wider: bool = False) -> Any:
     """A layer of a network; ``None`` among its inputs is one that is not connected."""
     return SimpleNamespace(
         type=TRT.LayerType[kind],
         num_inputs=len(inputs),
         num_outputs=len(outputs),
+        precision_is_set=kept_wider,
         get_input=list(inputs).__getitem__,
         get_output=list(outputs).__getitem__,
     )

@@ -75,6 +75,7 @@ ASKED_FIRST = {
     "set_quantization_flag": ("8.6", "10.0", "10.16"),
     "get_quantization_flag": ("8.6", "10.0", "10.16"),
     "set_output_type": ("8.6", "10.0", "10.16"),
+    "precision_is_set": ("8.6", "10.0", "10.16"),
     "supports_model": ("8.6", "10.0", "10.16"),
     "supports_model_v2": ("10.16", "11.4"),
     "node_name": ("10.0", "10.16", "11.4"),

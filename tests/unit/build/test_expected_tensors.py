@@ -67,6 +67,12 @@ def test_what_constants_alone_decide_is_not_asked_for() -> None:
     assert expected_tensors(graph) == ()
 
 
+def test_what_layers_read_that_keep_a_wider_precision_is_not_asked_for() -> None:
+    kept = layer("CONVOLUTION", [IMAGE], [MIDDLE], kept_wider=True)
+    assert expected_tensors(network([IMAGE], [kept, layer("CONVOLUTION", [MIDDLE], [LOGITS])])) == (("middle",),)
+    assert expected_tensors(network([IMAGE], [kept, layer("CONVOLUTION", [IMAGE], [LOGITS])])) == (("image",),)
+
+
 def test_integers_are_not_asked_for() -> None:
     ids = tensor("ids", "INT32")
     assert expected_tensors(network([ids], [layer("MATRIX_MULTIPLY", [ids, WEIGHT], [LOGITS])])) == ()
