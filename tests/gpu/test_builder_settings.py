@@ -77,6 +77,23 @@ def test_layers_that_are_to_stay_in_fp32_do(tmp_path: Path) -> None:
     assert {layer["precision"] for layer in layers} == {"fp32"}
 
 
+@pytest.mark.parametrize(("precision", "expected"), [("int8", "fp32"), ("int8-fp16", "fp16")])
+def test_layers_that_are_to_stay_in_fp16_or_more_do(tmp_path: Path, precision: str, expected: str) -> None:
+    report = run(tmp_path, only=f"*/{precision}", build='layer_precisions: {"/block1/*": fp16}')
+    assert report["returncode"] == 0, report["jobs"][0]["failure"]
+    (path,) = (tmp_path / "engines").rglob("*.layers.json")
+    layers = [layer for layer in json.loads(path.read_text())["layers"] if "/block1/conv" in layer["name"]]
+    assert layers
+    assert {layer["precision"] for layer in layers} == {expected}
+
+
+@pytest.mark.parametrize("batches", [(1, 1, 1), (1, 2, 4), (16, 16, 32)])
+def test_an_engine_is_verified_whatever_batches_it_takes(tmp_path: Path, batches: tuple[int, int, int]) -> None:
+    report = run(tmp_path, only="*/fp32", batches=batches)
+    assert report["returncode"] == 0, report["jobs"][0]["failure"]
+    assert report["jobs"][0]["accuracy"]["top1_candidate_percent"] >= 98
+
+
 def test_each_of_several_profiles_serves_its_shapes(tmp_path: Path) -> None:
     report = run(
         tmp_path,

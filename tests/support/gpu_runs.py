@@ -22,7 +22,7 @@ models:
   - name: digits
     onnx: model.onnx
     profiles:
-      - image: {{min: [1, 1, 8, 8], opt: [8, 1, 8, 8], max: [32, 1, 8, 8]}}{profiles}
+      - image: {{min: [{least}, 1, 8, 8], opt: [{usual}, 1, 8, 8], max: [{most}, 1, 8, 8]}}{profiles}
     targets: [{{compute_capability: "{capability}"}}]
     precisions: [{precisions}]
     calibration: {{{calibration}}}
@@ -56,6 +56,7 @@ def run(
     share: float = 0,
     build: str = "",
     more: str = "",
+    batches: tuple[int, int, int] = (1, 8, 32),
     profiles: str = "",
     only: str = "*",
     out: str = "engines",
@@ -72,6 +73,9 @@ def run(
         cosine=cosine,
         share=share,
         build=build,
+        least=batches[0],
+        usual=batches[1],
+        most=batches[2],
         profiles=profiles,
         more=more,
     )
