@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline import __version__
+from pipeline.cache.guard import StoreGuard
 from pipeline.cache.receipt import Receipt, ReceiptDamaged, bytes_from_receipt, receipt_from_bytes
-from pipeline.cache.store import StoreError, replace_receipt
+from pipeline.cache.store import StoreError, StoreFailed, replace_receipt
 from pipeline.compare.baseline import BaselineError, JobBaseline, baseline_from_json, baseline_to_json, continued
 from pipeline.keys import key_from_ingredients
 
@@ -50,26 +51,30 @@ class Loaded:
 class BaselineStore:
     """Loads and saves the baselines of one line.
 
-    Give it the store of the trusted scope alone: a pull request must not find what it has written itself.
+    Give it the store of the trusted scope alone: a pull request must not find what it has written itself. A store that
+    fails is left alone as the cache is, and told of once, however many jobs there are.
     """
 
     def __init__(self, store: Store, line: Line) -> None:
         self._store = store
         self._line = line
+        self._guard = StoreGuard(store, required=False, monotonic=time.monotonic)
 
     def load(self, jobs: Iterable[str]) -> Loaded:
         """The baselines of ``jobs`` that are there and sound. Never raises: a pull request goes on without them."""
         names = list(jobs)
         with ThreadPoolExecutor(_THREADS) as pool:
             answers = dict(zip(names, pool.map(self._load_or_say, names), strict=True))
-        return Loaded(
-            {job: answer for job, answer in answers.items() if isinstance(answer, JobBaseline)},
-            tuple(answer for answer in answers.values() if isinstance(answer, str)),
-        )
+        notes = [answer for answer in answers.values() if isinstance(answer, str)]
+        if self._guard.trouble:
+            notes.append(f"not every baseline could be read: {self._guard.trouble}")
+        return Loaded({job: answer for job, answer in answers.items() if isinstance(answer, JobBaseline)}, tuple(notes))
 
     def load_jobs(self) -> tuple[str, ...]:
         """The ids of all jobs that the line's manifest had last; empty where that is not known."""
         key = self._jobs_key()
+        if self._guard.to_read is None:
+            return ()
         try:
             data = self._store.get_receipt(_JOBS_KIND, key.digest)
             if data is None:
@@ -81,6 +86,8 @@ class BaselineStore:
 
     def save_jobs(self, jobs: Iterable[str]) -> tuple[str, ...]:
         """Say which jobs the line's manifest has, so that a change that drops one is seen; returns phrases."""
+        if self._guard.to_write is None:
+            return ()
         try:
             receipt = _receipt_of(self._jobs_key(), self._line.manifest, {"jobs": list(jobs)})
             replace_receipt(self._store, _JOBS_KIND, receipt.key.digest, bytes_from_receipt(receipt))
@@ -91,7 +98,8 @@ class BaselineStore:
     def save(self, baselines: Iterable[JobBaseline]) -> tuple[str, ...]:
         """Put each in the place of the one before, whose history it continues; returns phrases about what failed."""
         with ThreadPoolExecutor(_THREADS) as pool:
-            return tuple(filter(None, pool.map(self._replace, baselines)))
+            notes = tuple(filter(None, pool.map(self._replace_or_say, baselines)))
+        return (*notes, f"not every baseline was kept: {self._guard.trouble}") if self._guard.trouble else notes
 
     def _load(self, job: str) -> JobBaseline | None:
         key = self._key(job)
@@ -109,14 +117,11 @@ class BaselineStore:
         Where another run was faster, its history is continued.
         """
         key = self._key(baseline.job)
-        try:
-            for _ in range(_ATTEMPTS):
-                told = baseline_to_json(continued(self._before(baseline.job), baseline))
-                data = bytes_from_receipt(_receipt_of(key, baseline.job, told))
-                if self._store.put_receipt(KIND, key.digest, data, replace=True):
-                    return ""
-        except (StoreError, ValueError) as error:
-            return f"the baseline of {baseline.job} was not kept: {getattr(error, 'reason', error)}"
+        for _ in range(_ATTEMPTS):
+            told = baseline_to_json(continued(self._before(baseline.job), baseline))
+            data = bytes_from_receipt(_receipt_of(key, baseline.job, told))
+            if self._store.put_receipt(KIND, key.digest, data, replace=True):
+                return ""
         return f"the baseline of {baseline.job} was not kept: other runs write it again and again"
 
     def _before(self, job: str) -> JobBaseline | None:
@@ -127,10 +132,24 @@ class BaselineStore:
             return None
 
     def _load_or_say(self, job: str) -> JobBaseline | str | None:
+        started_s = self._guard.now_s()
         try:
-            return self._load(job)
+            return self._load(job) if self._guard.to_read is not None else None
+        except StoreFailed as failure:
+            self._guard.failed(failure, started_s)
+            return None
         except (StoreError, BaselineError, ReceiptDamaged) as error:
             return f"the baseline of {job} cannot be read: {getattr(error, 'reason', error)}"
+
+    def _replace_or_say(self, baseline: JobBaseline) -> str:
+        started_s = self._guard.now_s()
+        try:
+            return self._replace(baseline) if self._guard.to_write is not None else ""
+        except StoreFailed as failure:
+            self._guard.failed(failure, started_s)
+            return ""
+        except (StoreError, ValueError) as error:
+            return f"the baseline of {baseline.job} was not kept: {getattr(error, 'reason', error)}"
 
     def _key(self, job: str) -> Key:
         return key_from_ingredients(KIND, {**self._named(), "job": job})

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import __version__
 from pipeline.cache.receipt import Blob, Receipt, ReceiptDamaged, bytes_from_receipt, receipt_from_bytes
-from pipeline.cache.store import StoreError, replace_receipt
+from pipeline.cache.store import StoreError, StoreFailed, replace_receipt
 from pipeline.digest import digest_from_json
 from pipeline.errors import SettingsError
 from pipeline.keys import key_from_ingredients
@@ -77,7 +77,8 @@ class PartStore:
     def load(self) -> Parts | None:
         """Every sound part, in the order of their keys; ``None`` where there is none.
 
-        One that is damaged is left out, as if it had not come yet.
+        One that is damaged is left out, as if it had not come yet; but one that a failing place does not give is not,
+        for the comment has it perhaps.
         """
         kind = self._whole.kind
         keys = sorted((key for _, key, _ in self._store.receipts(kind)), key=str)
@@ -94,6 +95,8 @@ class PartStore:
             for blob in receipt_from_bytes(data, kind=kind, stored_as=key).blobs:
                 self._store.fetch_blob(blob.digest, blob.size_bytes, folder / blob.name)
             read_parts(folder)
+        except StoreFailed:
+            raise
         except (ReceiptDamaged, StoreError, SettingsError):
             shutil.rmtree(folder, ignore_errors=True)
             return False

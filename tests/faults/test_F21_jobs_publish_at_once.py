@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from pipeline.cache.local import LocalStore
+from pipeline.cache.store import StoreFailed
 from pipeline.hosts.part_store import PartStore, Whole
 from pipeline.hosts.place import HostKind, Place
 from pipeline.hosts.publication import _published
@@ -118,6 +119,26 @@ def test_parts_of_another_commit_or_manifest_are_not_shown(tmp_path: Path) -> No
     ):
         PartStore(LocalStore(tmp_path), whole).save(report_of(), Details(), only="*")
     assert PartStore(LocalStore(tmp_path), WHOLE).load() is None
+
+
+def test_a_part_that_a_failing_place_does_not_give_is_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the comment would lose the section of another job, and each of a hundred parts would be waited for."""
+    parts = PartStore(LocalStore(tmp_path), WHOLE)
+    for model in ("alpha", "beta"):
+        parts.save(report_of(job_report(f"{model}/sm_89/fp16", Status.BUILT, "new")), Details(), only=f"{model}/*")
+    asked: list[object] = []
+
+    def refused(*details: object) -> NoReturn:
+        asked.append(details)
+        raise StoreFailed("no answer")
+
+    monkeypatch.setattr(LocalStore, "fetch_blob", refused)
+
+    with pytest.raises(StoreFailed, match="no answer"):
+        parts.load()
+    assert len(asked) == 1
 
 
 def test_a_damaged_part_is_left_out(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
@@ -89,13 +90,35 @@ def test_a_baseline_of_a_later_format_is_noted(store: LocalStore) -> None:
 
 def test_a_store_that_fails_costs_the_baseline_and_nothing_else(tmp_path: Path) -> None:
     place = BaselineStore(UnreachableStore(tmp_path), LINE)
-    assert place.load([JOB]).notes == (f"the baseline of {JOB} cannot be read: no answer",)
-    assert place.save([job_baseline()]) == (f"the baseline of {JOB} was not kept: no answer",)
+    assert place.load([JOB]).notes == ("not every baseline could be read: the cache failed: no answer",)
+    assert place.save([job_baseline()]) == ("not every baseline was kept: the cache failed: no answer",)
+
+
+def test_a_store_that_fails_is_left_alone_and_noted_once_however_many_jobs_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def refused(_store: LocalStore, kind: str, *_more: object, **_named: object) -> NoReturn:
+        asked.append(kind)
+        time.sleep(0.01)
+        raise StoreFailed("no answer")
+
+    monkeypatch.setattr(LocalStore, "get_receipt", refused)
+    place = BaselineStore(LocalStore(tmp_path), LINE)
+
+    loaded = place.load([f"digits/h200/{number}" for number in range(100)])
+    saved = place.save([job_baseline(job=f"digits/h200/{number}") for number in range(100)])
+
+    assert loaded.notes == ("not every baseline could be read: the cache failed 3 times and is left alone: no answer",)
+    assert saved == ("not every baseline was kept: the cache failed 3 times and is left alone: no answer",)
+    assert (place.load_jobs(), place.save_jobs([JOB])) == ((), ())
+    assert len(asked) <= 3 + 8
 
 
 def test_a_store_that_is_full_is_noted(tmp_path: Path) -> None:
     place = BaselineStore(FullStore(tmp_path), LINE)
-    assert place.save([job_baseline()]) == (f"the baseline of {JOB} was not kept: no space left",)
+    assert place.save([job_baseline()]) == ("not every baseline was kept: the cache failed: no space left",)
 
 
 class OvertakenStore(LocalStore):
