@@ -1,4 +1,8 @@
-"""When a store is left alone: after a few failures, when they cost enough time, or where there is no use in more."""
+"""When a store is left alone: after a few failures, when they cost enough time, or where there is no use in more.
+
+A few failures may be a bad moment of a run that builds for hours. So a store that had no more than these is asked again
+after a rest, and left alone for twice as long where it fails again. What failing calls cost is bounded all the same.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.cache.store import Store, StoreFailed
 
 _FAILURES_UNTIL_OFF = 3
+_FIRST_REST_S = 300.0
 _FAILURE_BUDGET_S = 60.0
 """How long the failing calls of a run may take together, a second counted once however many threads spend it."""
 
@@ -38,6 +43,8 @@ class StoreGuard:
         self._trouble = ""
         self._read_only = ""
         self._off = "no cache was given" if store is None else ""
+        self._rest_s = _FIRST_REST_S
+        self._rests_until_s = float("inf")
 
     @property
     def trouble(self) -> str:
@@ -46,18 +53,18 @@ class StoreGuard:
 
     @property
     def off(self) -> str:
-        """Why nothing is read any more; empty where it is."""
+        """Why nothing was read any more from some moment on; empty where there was none."""
         return self._off
 
     @property
     def to_read(self) -> Store | None:
         """The store, where it may be read."""
-        return None if self._off else self._store
+        return None if self._is_closed() else self._store
 
     @property
     def to_write(self) -> Store | None:
         """The store, where it may be written."""
-        return None if self._off or self._read_only else self._store
+        return None if self._is_closed() or self._read_only else self._store
 
     def damaged(self, reason: str) -> None:
         """Take note of an entry that must not be used. Raises ``CacheError`` where the cache is required."""
@@ -88,17 +95,23 @@ class StoreGuard:
                 self._trouble = self._trouble or self._read_only
                 return self._read_only
             self._failures += 1
-            if not self._off:
+            if not self._off or ended_s >= self._rests_until_s:
                 self._off = self._closing_reason(failure, told)
             self._trouble = self._off or self._trouble or f"the cache failed: {told}"
             return self._off or f"the cache failed: {failure.reason}"
 
+    def _is_closed(self) -> bool:
+        return bool(self._off) and (self._rests_until_s == float("inf") or self.now_s() < self._rests_until_s)
+
     def _closing_reason(self, failure: StoreFailed, told: str) -> str:
-        """Why the cache is asked nothing more; empty where it still is."""
+        """Why the cache is asked nothing more, for a while or for good; empty where it still is."""
+        self._rests_until_s = float("inf")
         if failure.extent is Extent.PLACE:
             return f"the cache is left alone: {told}"
-        if self._failures >= _FAILURES_UNTIL_OFF:
-            return f"the cache failed {self._failures} times and is left alone: {told}"
         if self._failed_s >= _FAILURE_BUDGET_S:
             return f"the cache cost {self._failed_s:.0f} s in vain and is left alone: {told}"
+        if self._failures >= _FAILURES_UNTIL_OFF:
+            self._rests_until_s = self._failed_until_s + self._rest_s
+            self._rest_s *= 2
+            return f"the cache failed {self._failures} times and is left alone: {told}"
         return ""

@@ -75,3 +75,52 @@ def test_the_failure_that_ended_its_use_stays_the_reason(guard: StoreGuard) -> N
     for reason in ("first", "second", "third", "fourth"):
         guard.failed(StoreFailed(reason), 100.0)
     assert guard.off == guard.trouble == "the cache failed 3 times and is left alone: third"
+
+
+def _is_open(guard: StoreGuard) -> bool:
+    assert (guard.to_read is None) == (guard.to_write is None)
+    return guard.to_read is not None
+
+
+def test_a_store_that_only_failed_a_few_times_is_asked_again_after_a_rest(guard: StoreGuard, clock: Clock) -> None:
+    for _ in range(3):
+        guard.failed(StoreFailed("busy"), clock.now_s)
+    clock.now_s += 299
+    assert not _is_open(guard)
+    clock.now_s += 1
+    assert _is_open(guard)
+
+    guard.failed(StoreFailed("busy"), clock.now_s)
+    assert guard.trouble == "the cache failed 4 times and is left alone: busy"
+    clock.now_s += 599
+    assert not _is_open(guard)
+    clock.now_s += 1
+    assert _is_open(guard)
+
+
+def test_a_call_that_was_under_way_when_the_rest_began_does_not_prolong_it(guard: StoreGuard, clock: Clock) -> None:
+    for _ in range(4):
+        guard.failed(StoreFailed("busy"), clock.now_s)
+    clock.now_s += 300
+    assert guard.to_read is not None
+
+
+@pytest.mark.parametrize(
+    ("failure", "took_s"), [(StoreFailed("no such bucket", extent=Extent.PLACE), 0.0), (StoreFailed("it hangs"), 61.0)]
+)
+def test_a_store_of_no_use_or_that_cost_too_much_is_never_asked_again(
+    guard: StoreGuard, clock: Clock, failure: StoreFailed, took_s: float
+) -> None:
+    clock.now_s += took_s
+    guard.failed(failure, clock.now_s - took_s)
+    clock.now_s += 1e6
+    assert guard.to_read is None
+
+
+def test_what_failing_calls_cost_is_bounded_over_all_rests(guard: StoreGuard, clock: Clock) -> None:
+    for _ in range(100):
+        if guard.to_read is not None:
+            clock.now_s += 10
+            guard.failed(StoreFailed("it hangs"), clock.now_s - 10)
+        clock.now_s += 3600
+    assert guard.trouble == "the cache cost 60 s in vain and is left alone: it hangs"
