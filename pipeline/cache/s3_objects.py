@@ -41,6 +41,7 @@ class S3Objects:
         self._lock = threading.Lock()
         self._written_s: dict[str, float] = {}
         self._etags: dict[str, str] = {}
+        self._renews = True
 
     def read(self, name: str, limit_bytes: int) -> bytes | None:
         """The bytes of a small object, no more than one past ``limit_bytes``; ``None`` where there is none."""
@@ -102,12 +103,18 @@ class S3Objects:
         raise StoreFailed(f"other runs write {name} again and again")
 
     def renew_read(self, name: str, older_than_s: float) -> None:
-        """Renew an object that was read, where it was older than that and still stands. Failures are of no account."""
+        """Renew an object that was read, where it was older than that and still stands.
+
+        A failure is of no account, but the last: nobody counts what it costs, so nothing is renewed so any more.
+        """
         with self._lock:
-            written_s, etag = self._written_s.get(name), self._etags.get(name)
-        if written_s is not None and abs(time.time() - written_s) >= older_than_s:
-            with contextlib.suppress(StoreFailed):
+            written_s, etag, renews = self._written_s.get(name), self._etags.get(name), self._renews
+        if renews and written_s is not None and abs(time.time() - written_s) >= older_than_s:
+            try:
                 self.renew(name, if_match=etag)
+            except StoreFailed:
+                with self._lock:
+                    self._renews = False
 
     def delete(self, name: str) -> None:
         """Remove an object, if it is there."""

@@ -24,7 +24,7 @@ from pipeline.cache.receipt import RECEIPT_LIMIT_BYTES
 from pipeline.cache.s3_download import Source, download, stream
 from pipeline.cache.s3_objects import S3Objects
 from pipeline.cache.s3_upload import Upload, abort_stale_uploads
-from pipeline.cache.store import BlobDamaged, DestinationFailed, StoredStat, StoreFailed, Unfinished
+from pipeline.cache.store import BlobDamaged, DestinationFailed, Extent, StoredStat, StoreFailed, Unfinished
 from pipeline.digest import Digest
 
 if TYPE_CHECKING:
@@ -171,13 +171,23 @@ class S3Store:
         return 0
 
     def _adopted(self, name: str, size_bytes: int) -> bool:
-        """Whether an object of that length is there, made young enough that nobody prunes it meanwhile."""
+        """Whether an object of that length is there, made young enough that nobody prunes it meanwhile.
+
+        One that cannot be made so, for whatever reason, is sent again.
+        """
         stored = self._objects.stat(name)
         if stored is None or stored.size_bytes != size_bytes:
             return False
         if abs(time.time() - stored.used_s) < self._renew_blob_s:
             return True
-        return size_bytes <= _COPY_LIMIT_BYTES and self._objects.renew(name)
+        if size_bytes > _COPY_LIMIT_BYTES:
+            return False
+        try:
+            return self._objects.renew(name)
+        except StoreFailed as failure:
+            if failure.extent is Extent.PLACE:
+                raise
+            return False
 
     @contextlib.contextmanager
     def _noting_damage(self, digest: Digest) -> Iterator[None]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.ceph import Gateway
-    from tests.support.faulty_proxy import FaultyProxy
+    from tests.support.faulty_proxy import FaultyProxy, Request
 
 KEY = key_from_ingredients("engine", {"model": "sha256:" + "a" * 64, "profile.opt": 8})
 SUBJECT = "digits/sm_89/int8"
@@ -638,6 +638,38 @@ def test_a_blob_that_is_stored_again_late_starts_its_age_anew_so_that_nobody_pru
 
     assert not place.store.delete_blob(digest, if_written_s=listed.used_s)
     place.store.check_blob(digest, size_bytes)
+
+
+@pytest.mark.parametrize(("status", "code"), [(405, "MethodNotAllowed"), (403, "AccessDenied"), (503, "SlowDown")])
+def test_a_blob_that_the_server_does_not_copy_is_sent_again(
+    proxy: FaultyProxy, place: S3Place, stored: Hit, files: dict[str, Path], status: int, code: str
+) -> None:
+    proxy.script = lambda request: Fault(status=status, code=code) if "x-amz-copy-source" in request.headers else None
+    with S3Place(proxy.endpoint_url, prefix=place.prefix, renew_blob_s=0) as opened:
+        committed = ContentCache(opened.store).commit(KEY, SUBJECT, files, {})
+
+    assert (committed.outcome, committed.warnings) == (Commit.ADOPTED, ())
+    assert committed.receipt == stored.receipt
+
+
+def test_receipts_that_cannot_be_renewed_are_tried_once_and_found_all_the_same(
+    proxy: FaultyProxy, place: S3Place, stored: Hit
+) -> None:
+    copies = []
+
+    def script(request: Request) -> Fault | None:
+        if "x-amz-copy-source" not in request.headers:
+            return None
+        copies.append(request)
+        return Fault(status=403, code="AccessDenied")
+
+    proxy.script = script
+    with S3Place(proxy.endpoint_url, prefix=place.prefix, renew_receipt_s=0) as opened:
+        cache = ContentCache(opened.store)
+        found = [cache.lookup(KEY, SUBJECT) for _ in range(5)]
+
+    assert found == [stored] * 5
+    assert len(copies) == 1
 
 
 def test_a_receipt_that_is_used_late_starts_its_age_anew(place: S3Place, stored: Hit) -> None:
