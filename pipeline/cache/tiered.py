@@ -3,7 +3,7 @@
 The far store decides. A receipt is created there first, and nothing is kept near that was refused there. The near
 store is a copy: it may lose anything, fail, be damaged, or bear a seal that is no longer right, and then the far one
 is asked. Every blob is hashed on its way from either. Whoever may write the near folder is trusted as whoever may
-write the far place, unless receipts are sealed; so runs of different trust must not share one.
+write the far place, unless receipts bear a seal that it cannot make; so runs of different trust must not share one.
 """
 
 from __future__ import annotations
