@@ -18,6 +18,7 @@ from pipeline.ingredients import (
 from pipeline.manifest.types import CalibrationMethod
 from pipeline.measurement_keys import check_key
 from pipeline.operators import operators_faults
+from pipeline.precision import Precision
 from pipeline.prepare.calibration_table import read_table
 from pipeline.prepare.facts import facts_to_json
 from pipeline.provenance.origin import Origin
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from pipeline.artefacts.workshop import Workshop
     from pipeline.devices import GpuDevice
     from pipeline.keys import Ingredient
-    from pipeline.precision import Precision
     from pipeline.survey import SurveyedModel
     from pipeline.timing_caches import TimingCaches
 
@@ -181,6 +181,9 @@ class Recipes:
             unchanged=model.unchanged,
             timeout_s=model.spec.build.timeout_s,
             memory_bytes=memory_bytes(model),
+            # It is the model itself, and sooner made again than moved. Whoever finds an engine without weights later
+            # needs it by its key.
+            stored=model.spec.build.strip_weights or precision not in (Precision.FP32, Precision.TF32),
         )
 
     def check(self, model: SurveyedModel, precision: Precision) -> Recipe | None:

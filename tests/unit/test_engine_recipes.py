@@ -240,3 +240,20 @@ def test_a_model_without_evaluation_data_is_not_checked(tmp_path: Path) -> None:
     object.__setattr__(model, "evaluation", None)
     engine: Any = None
     assert engine_check_recipe(job(), model, engine, recipes) is None
+
+
+@pytest.mark.parametrize(
+    ("target", "precision", "strip_weights", "kept"),
+    [
+        (H200, Precision.FP16, False, False),
+        (H200, Precision.FP16, True, True),
+        (SM_89, Precision.FP32, False, False),
+        (SM_89, Precision.FP16, False, True),
+    ],
+)
+def test_a_model_that_needed_no_change_is_kept_only_where_its_weights_are_asked_for_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: Any, precision: Precision, strip_weights: bool, kept: bool
+) -> None:
+    monkeypatch.setitem(RUNTIMES, "tensorrt", "10.16.1")
+    obtain(tmp_path, Children(), target, precision, BuildSettings(strip_weights=strip_weights))
+    assert (tmp_path / "cache/v1/receipt/prepared").exists() == kept
