@@ -118,7 +118,8 @@ def test_a_cache_that_cannot_be_opened_is_told_in_the_comment_all_the_same(examp
 
 
 def test_a_required_cache_that_fails_is_told_in_the_comment(example: Path) -> None:
-    (example / "cache").write_text("no folder")
+    (example / "cache").mkdir()
+    (example / "cache/v1").write_text("no folder")
     with FakeGitHub() as host:
         result = run(example, host, "--publish", "--cache", "cache", "--cache-required")
         (body,) = host.own_bodies
