@@ -30,12 +30,13 @@ def test_a_scratch_folder_is_private_and_gone_at_the_end(place: Path) -> None:
     assert list(place.iterdir()) == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a step that is not root has children like itself")
-def test_the_children_of_a_root_step_may_pass_it_and_not_list_it(place: Path) -> None:
-    place.chmod(0o755)
+def test_the_children_of_a_root_step_may_pass_it_and_not_list_it(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    handed: list[tuple[Path, int, int]] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "chown", lambda path, user, group: handed.append((path, user, group)))
     with scratch_folder() as folder:
-        status = folder.stat()
-        assert (status.st_gid, status.st_mode & 0o777) == (NOBODY, 0o710)
+        assert (folder.parent, folder.stat().st_mode & 0o777) == (place, 0o710)
+    assert handed == [(folder, -1, NOBODY)]
 
 
 def test_what_a_run_that_was_killed_left_is_swept(place: Path) -> None:

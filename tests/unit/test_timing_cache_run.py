@@ -46,6 +46,11 @@ def entry_of(machine: FakeMachine) -> Path:
     return path
 
 
+def damage(entry: Path) -> None:
+    entry.chmod(0o644)
+    entry.write_bytes(b"planted")
+
+
 def test_a_build_loads_what_builds_of_earlier_runs_timed(machine: FakeMachine) -> None:
     machine.run_main(level=1)
     machine.run_main(level=2)
@@ -92,7 +97,7 @@ def test_without_a_cache_builds_have_no_timing_cache(machine: FakeMachine) -> No
 
 def test_a_timing_cache_that_was_damaged_is_told_and_the_build_goes_on(machine: FakeMachine) -> None:
     machine.run_main(level=1)
-    entry_of(machine).write_bytes(b"planted")
+    damage(entry_of(machine))
     report = machine.run_main(level=2)
     assert (report["returncode"], machine.loaded[-1]) == (0, set())
     (note,) = report["notes"]
@@ -103,7 +108,7 @@ def test_a_timing_cache_that_was_damaged_is_told_and_the_build_goes_on(machine: 
 
 def test_a_damaged_timing_cache_does_not_end_a_run_that_requires_its_cache(machine: FakeMachine) -> None:
     machine.run_main(level=1)
-    entry_of(machine).write_bytes(b"planted")
+    damage(entry_of(machine))
     assert machine.run_main(level=2, command=("run", "--cache-required"))["returncode"] == 0
 
 

@@ -247,7 +247,9 @@ def test_a_file_that_was_damaged_is_left_out_aloud_and_replaced(machine: Machine
 
 def test_a_receipt_that_was_damaged_is_left_out_aloud_and_replaced(machine: Machine) -> None:
     machine.build(machine.run(), "conv")
-    machine.store()._receipt_path(KIND, KEY).write_bytes(b"{}")
+    receipt = machine.store()._receipt_path(KIND, KEY)
+    receipt.chmod(0o644)
+    receipt.write_bytes(b"{}")
     caches = machine.run()
     assert loaded(caches) == set()
     assert "the receipt is damaged" in caches.trouble

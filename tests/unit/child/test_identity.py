@@ -55,6 +55,7 @@ def test_a_folder_is_passed_by_who_may_search_it(tmp_path: Path, mode: int, allo
 def test_what_keeps_a_child_root_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(identity, "_may_become_nobody", lambda _: True)
     monkeypatch.setattr(identity, "_installation", lambda: ())
+    monkeypatch.setattr(identity, "_owners", lambda _: [])
     (tmp_path / "model.onnx").touch(mode=0o600)
     with pytest.raises(StaysRootError, match=r"may not read .*model\.onnx"):
         child_identity([tmp_path / "model.onnx"], passed=tmp_path)
