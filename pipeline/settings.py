@@ -105,14 +105,17 @@ def settings_from_mapping(
             "TRT_ENGINE_CACHE_SECRET and TRT_ENGINE_CACHE_KMS_KEY are both set", fix="seal the cache with one of them"
         )
     summary, outputs = environment.get("GITHUB_STEP_SUMMARY"), environment.get("GITHUB_OUTPUT")
+    place = None if cache_text == "none" else place_from_text(cache_text)
     manifest_path = path_from_text(manifest or environment.get("TRT_ENGINE_MANIFEST") or DEFAULT_MANIFEST, "--manifest")
     out_path = folder_from_text(out or environment.get("TRT_ENGINE_OUT") or DEFAULT_OUT, "--out")
     if "true" in {environment.get("GITHUB_ACTIONS"), environment.get("GITLAB_CI")}:
         _check_links("manifest", manifest_path)
         _check_links("output folder", out_path)
+        if place is not None and place.folder is not None and not (secret or kms_key):
+            _check_committed(place.folder)
     return Settings(
         manifest=manifest_path,
-        cache=None if cache_text == "none" else place_from_text(cache_text),
+        cache=place,
         cache_scope=(cache_scope or environment.get("TRT_ENGINE_CACHE_SCOPE") or _scope_from(environment)),
         cache_required=cache_required,
         cache_max_age_days=_days_from(cache_max_age_days or environment.get("TRT_ENGINE_CACHE_MAX_AGE_DAYS")),
@@ -148,6 +151,22 @@ def _check_links(subject: str, path: Path) -> None:
             f"the {subject} is not reached through links of the checkout",
             why=f"{link} is a symbolic link",
             fix="name the place that it leads to",
+        )
+
+
+def _check_committed(folder: Path) -> None:
+    """Refuse entries that the commit brings along: its author may have made up the accuracy that they tell of.
+
+    Where receipts are sealed, no such entry is believed anyway. Raises ``SettingsError``.
+    """
+    from pipeline.checkout import committed_below
+
+    path = committed_below(folder)
+    if path:
+        raise SettingsError(
+            "the cache's folder is part of the commit, and whoever made that can have made up its entries",
+            why=f"git tracks {path!r}",
+            fix="take it out with `git rm -r --cached` and ignore it, or seal the cache with TRT_ENGINE_CACHE_SECRET",
         )
 
 
