@@ -30,6 +30,11 @@ _FILES: Final = frozenset(
 )
 """The parts of requests that name files and folders. Free text, such as node names, stands in other parts."""
 _INTERPRETER: Final = "interpreter"
+_INSTALLATION: Final = (
+    "bin", "conda-meta", "include", "lib", "lib64", "libexec", "nvvm", "pyvenv.cfg", "share", "targets",
+)  # fmt: skip
+"""What Python and the packages of an environment lie in. The manifest names the interpreter, which may lie anywhere:
+above the root of a checkout there are the runner's own files."""
 _MODEL_SUFFIX: Final = ".onnx"
 
 
@@ -50,13 +55,21 @@ def inputs_from_request(request: Mapping[str, Any]) -> Iterator[Path]:
                     yield from _beside(path)
         elif name == _INTERPRETER:
             for path in _paths(value):
-                yield from (path.parents[1], path.resolve().parents[1])
+                yield path
+                yield from _installation_of(path)
 
 
 def _paths(value: object) -> Iterator[Path]:
     for text in value if isinstance(value, list) else [value]:
         if isinstance(text, str) and text.startswith("/") and Path(text).exists():
             yield Path(text)
+
+
+def _installation_of(interpreter: Path) -> Iterator[Path]:
+    """Of an environment, and of the installation that it was made of."""
+    for program in dict.fromkeys((interpreter, interpreter.resolve())):
+        prefix = program.parent.parent
+        yield from (prefix / name for name in _INSTALLATION if (prefix / name).exists())
 
 
 def _beside(model: Path) -> Iterator[Path]:

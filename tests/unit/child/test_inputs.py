@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from pipeline.child.inputs import inputs_from_request
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def named(folder: Path, *names: str) -> None:
@@ -45,11 +42,31 @@ def test_objects_are_looked_through(tmp_path: Path) -> None:
 
 
 def test_with_an_interpreter_goes_its_installation(tmp_path: Path) -> None:
-    named(tmp_path, "base/bin/python3", "venv/lib/x")
+    named(tmp_path, "base/bin/python3", "base/lib/python3.12/os.py", "venv/lib/x", "venv/pyvenv.cfg")
     (tmp_path / "venv/bin").mkdir()
-    (tmp_path / "venv/bin/python").symlink_to(tmp_path / "base/bin/python3")
-    request = {"pytorch": {"interpreter": str(tmp_path / "venv/bin/python")}}
-    assert list(inputs_from_request(request)) == [tmp_path / "venv", tmp_path / "base"]
+    python = tmp_path / "venv/bin/python"
+    python.symlink_to(tmp_path / "base/bin/python3")
+    request = {"pytorch": {"interpreter": str(python)}}
+    parts = ("venv/bin", "venv/lib", "venv/pyvenv.cfg", "base/bin", "base/lib")
+    assert list(inputs_from_request(request)) == [python, *(tmp_path / part for part in parts)]
+
+
+@pytest.mark.parametrize("interpreter", ["workspace/run", "workspace/bin/run", "workspace/link"])
+def test_T05_above_an_interpreter_in_the_checkout_nothing_else_is_read(tmp_path: Path, interpreter: str) -> None:
+    """A manifest can name a program of its checkout, whose grandparent on a runner holds the runner's own files."""
+    named(tmp_path, "workspace/run", "workspace/bin/run", "workspace/.git/config", "home/.docker/config.json")
+    (tmp_path / "workspace/link").symlink_to(tmp_path / "home/.docker/config.json")
+    request = {"pytorch": {"interpreter": str(tmp_path / interpreter)}}
+    found = list(inputs_from_request(request))
+    private = (tmp_path / "workspace/.git/config", tmp_path / "home/.docker/config.json")
+    assert not [path for path in private if any(path.is_relative_to(given) for given in found)]
+
+
+def test_T05_an_interpreter_at_the_root_opens_no_more_than_itself() -> None:
+    program = next(path for path in sorted(Path("/").iterdir()) if path.exists())
+    found = list(inputs_from_request({"pytorch": {"interpreter": str(program)}}))
+    assert Path("/") not in found
+    assert Path("/etc") not in found
 
 
 @pytest.mark.parametrize(
