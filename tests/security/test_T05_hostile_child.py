@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 CANARY = "canary-5f0f2c"
+PLANTED = [Path(folder, "planted-by-a-child") for folder in ("/tmp", "/dev/shm", "/usr/local/bin")]
 
 
 @pytest.fixture
@@ -80,14 +81,26 @@ def targets(ground: Path) -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def came(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def planted() -> list[Path]:
+    """What the hostile child left outside of its folder."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def came(tmp_path_factory: pytest.TempPathFactory, planted: list[Path]) -> dict[str, Any]:
     """What came of every attempt of one hostile child."""
     ground = tmp_path_factory.mktemp("ground")
     with pytest.MonkeyPatch.context() as patch, targets(ground) as request:
         patch.setenv("GITHUB_TOKEN", CANARY)
         patch.setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", CANARY)
         patch.setenv("AWS_SECRET_ACCESS_KEY", CANARY)
-        return attack(ground, "attempt", request)
+        try:
+            return attack(ground, "attempt", request)
+        finally:
+            # What was planted once would accuse every run after it.
+            planted.extend(path for path in PLANTED if path.exists())
+            for path in planted:
+                path.unlink()
 
 
 def test_T05_every_attempt_is_refused(came: dict[str, Any]) -> None:
@@ -103,11 +116,11 @@ def test_T05_nothing_but_its_three_channels_is_open(came: dict[str, Any]) -> Non
     assert came["descriptors"] == 4
 
 
-def test_T05_nothing_was_planted(came: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.mark.usefixtures("came")
+def test_T05_nothing_was_planted(planted: list[Path], tmp_path_factory: pytest.TempPathFactory) -> None:
     ground = next(tmp_path_factory.getbasetemp().glob("ground*"))
     assert not list(ground.rglob("planted"))
-    assert not Path("/tmp/planted-by-a-child").exists()
-    assert not Path("/dev/shm/planted-by-a-child").exists()
+    assert planted == []
 
 
 def test_T05_a_child_keeps_no_capability_and_gains_none(ground: Path) -> None:
