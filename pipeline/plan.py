@@ -70,24 +70,24 @@ class Plan:
 
 
 def jobs_from_manifest(manifest: Manifest, only: str = "*") -> tuple[Job, ...]:
-    """Every job whose id matches a glob of ``only``, commas between. Raises ``SettingsError`` when there is none."""
+    """Every job whose id matches a glob of ``only``, commas between. Raises ``SettingsError`` for one that has none."""
     jobs = tuple(
         Job(model, target, precision)
         for model in manifest.models
         for target in model.targets
         for precision in model.precisions
     )
+    ids = [job.id for job in jobs]
     globs = [glob.strip() for glob in only.split(",")]
-    selected = tuple(job for job in jobs if any(fnmatch.fnmatchcase(job.id, glob) for glob in globs))
-    if not selected:
-        ids = [job.id for job in jobs]
-        wholes = (whole for glob in globs for whole in (f"{glob}/*", f"*/{glob}/*", f"*/{glob}"))
-        near = next((f"did you mean {whole!r}?" for whole in wholes if fnmatch.filter(ids, whole)), "")
-        raise SettingsError(
-            f"--only {only!r} selects none of the {len(jobs)} job{'' if len(jobs) == 1 else 's'}",
-            fix=near or near_spelling(only, ids) or f"job ids look like {ids[0]}",
-        )
-    return selected
+    for glob in globs:
+        if not any(fnmatch.fnmatchcase(job_id, glob) for job_id in ids):
+            wholes = (f"{glob}/*", f"*/{glob}/*", f"*/{glob}")
+            near = next((f"did you mean {whole!r}?" for whole in wholes if glob and fnmatch.filter(ids, whole)), "")
+            raise SettingsError(
+                f"--only {glob!r} selects none of the {len(jobs)} job{'' if len(jobs) == 1 else 's'}",
+                fix=near or near_spelling(glob, ids) or f"job ids look like {ids[0]}",
+            )
+    return tuple(job for job in jobs if any(fnmatch.fnmatchcase(job.id, glob) for glob in globs))
 
 
 def planned_from_lookup(job: Job, lookup: CacheLookup) -> PlannedJob:

@@ -22,6 +22,7 @@ from pipeline.publish.figures import (
     top1_text,
     verdict_text,
 )
+from pipeline.publish.job_report import Status
 from pipeline.publish.report import Outcome, RunFailureReport
 from pipeline.publish.reproduce import command_from_job
 from pipeline.publish.speed import SPEED_HEADER, circumstances_text, slower_than_wider_precision, speed_rows
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
     from pipeline.publish.report import Report
 
 _LOG_LINES = 10
+_NOTHING_DONE = (
+    "note: nothing was done here: run on such a machine, hand the jobs to runners with `plan --matrix`, or build "
+    "without a GPU with `runtime: tensorrt-rtx`"
+)
 _LOG_COLUMNS = 10_000
 """More than a row of any table needs."""
 _WHEN_MADE = re.compile(r"; made [0-9]{4}-[0-9T:-]+Z$")
@@ -241,6 +246,8 @@ def _warning_lines(report: Report) -> Iterator[str]:
         others = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
         yield f"warning: {one_line(ids[0])}{others}: {one_line(warning)}"
     yield from (f"note: {one_line(note)}" for note in report.notes)
+    if report.jobs and all(job.status is Status.NEEDS_RUNNER for job in report.jobs):
+        yield _NOTHING_DONE
 
 
 def _grouped(pairs: Iterable[tuple[str, str]]) -> Iterable[tuple[str, list[str]]]:

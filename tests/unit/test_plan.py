@@ -44,12 +44,17 @@ def test_a_selection_of_nothing_is_refused_with_a_near_spelling() -> None:
 
 @pytest.mark.parametrize(
     ("only", "glob"),
-    [("digits", "digits/*"), ("sm_89", "*/sm_89/*"), ("fp16", "*/fp16"), ("x,digits/sm_89", "digits/sm_89/*")],
+    [("digits", "digits/*"), ("sm_89", "*/sm_89/*"), ("fp16", "*/fp16"), ("digits/*,sm_89", "*/sm_89/*")],
 )
 def test_a_part_of_a_job_id_is_told_as_the_glob_that_was_meant(only: str, glob: str) -> None:
     with pytest.raises(SettingsError) as raised:
         jobs_from_manifest(manifest_of(model_spec()), only)
     assert raised.value.fix == f"did you mean {glob!r}?"
+
+
+def test_each_glob_of_several_must_select_something() -> None:
+    with pytest.raises(SettingsError, match="--only 'digit/\\*' selects none of the 2 jobs"):
+        jobs_from_manifest(manifest_of(model_spec()), "digits/*,digit/*")
 
 
 def test_a_hit_is_cached() -> None:

@@ -12,12 +12,13 @@ from rich.cells import cell_len
 from pipeline.manifest.types import Budgets, BuildSettings, Location, ModelSpec
 from pipeline.plan import Job, Plan, PlannedJob, State
 from pipeline.precision import Precision
+from pipeline.publish.job_report import Status
 from pipeline.publish.terminal import print_plan, print_report
 from pipeline.targets import Target
 from tests.support.details import hostile_details, sample_details
 from tests.support.goldens import golden_text
 from tests.support.hostile import HOSTILE_TEXTS
-from tests.support.reports import hostile_report, sample_report
+from tests.support.reports import hostile_report, job_report, report_of, sample_report
 
 if TYPE_CHECKING:
     from pipeline.publish.report import Report
@@ -117,6 +118,14 @@ def test_cached_jobs_share_their_reason_whenever_they_were_made(log: io.StringIO
     )
     print_report(replace(sample_report(), jobs=jobs), log)
     assert f"why: every ingredient is the same\n    {first.id}, {second.id}\n" in log.getvalue()
+
+
+def test_a_run_that_could_do_nothing_says_what_could(log: io.StringIO) -> None:
+    waiting = job_report("m/h200/fp16", Status.NEEDS_RUNNER, "needs a runner with H200")
+    print_report(report_of(waiting), log)
+    assert "note: nothing was done here: run on such a machine" in log.getvalue()
+    print_report(report_of(job_report("m/sm_89/fp16", Status.BUILT, ""), waiting), again := io.StringIO())
+    assert "nothing was done" not in again.getvalue()
 
 
 def test_the_verdict_is_the_last_line() -> None:
