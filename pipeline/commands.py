@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.announce import announce
@@ -14,7 +14,7 @@ from pipeline.assemble_details import details_from_outcomes
 from pipeline.base_branch import Base, keep_baselines, load_base
 from pipeline.data_checks import check_data
 from pipeline.deliver import LOGS, deliver_engine, forget_report
-from pipeline.errors import BuildError, Cancelled, PipelineError, PublishError
+from pipeline.errors import BuildError, Cancelled, ManifestError, ModelError, PipelineError, PublishError
 from pipeline.failure_logs import logs_from_outcomes
 from pipeline.manifest.load import load_manifest
 from pipeline.operators import check_operators
@@ -43,7 +43,17 @@ if TYPE_CHECKING:
 
 
 def validate(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
-    """Check the manifest, its models and its data; nothing is built."""
+    """Check the manifest, its models and its data; nothing is built. JSON is printed of what is wrong too."""
+    try:
+        return _validate(settings, cancel, as_json=as_json)
+    except (ManifestError, ModelError) as error:
+        if as_json:
+            faults = [asdict(fault) for fault in error.faults]
+            print_json({"manifest": str(settings.manifest), "valid": False, "error": str(error), "faults": faults})
+        raise
+
+
+def _validate(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
     with Progress(sys.stderr) as progress, open_context(settings, cancel, progress, None) as context:
         planned = make_plan(context)
         check_operators(context.recipes, planned.models, planned.jobs)

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import json
+from typing import TYPE_CHECKING
+
 import pytest
 
 from pipeline.cli import main, main_inner
 from pipeline.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 COMMANDS = ["validate", "plan", "run", "cache", "calibration", "doctor"]
 
@@ -33,6 +39,14 @@ def test_a_wrong_command_line_is_told_in_one_line_with_exit_code_2(
 def test_main_inner_raises_what_main_prints() -> None:
     with pytest.raises(SettingsError):
         main_inner(["brew"], {})
+
+
+def test_json_of_validate_holds_each_fault_with_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "m.yaml").write_text("version: 2\nmodels: []\n")
+    assert main(["validate", "--json", "--manifest", str(tmp_path / "m.yaml"), "--cache", "none"], {}) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert told["valid"] is False
+    assert [(fault["line"], fault["path"]) for fault in told["faults"]] == [(1, "version"), (2, "models")]
 
 
 def test_every_fault_of_a_manifest_is_printed_with_its_line(
