@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import socket
@@ -19,6 +20,7 @@ import pytest
 from pipeline.child import confinement, supervisor
 from pipeline.child.harvest import TrapError, take_over
 from pipeline.child.identity import NOBODY, Identity, may_read
+from pipeline.child.kernel import PR_SET_DUMPABLE, prctl
 from pipeline.child.supervisor import run_task
 from pipeline.errors import BuildError
 from tests.support.hostile_tasks import TASKS
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 CANARY = "canary-5f0f2c"
+PR_GET_DUMPABLE = 3
 PLANTED = [Path(folder, "planted-by-a-child") for folder in ("/tmp", "/dev/shm", "/usr/local/bin")]
 
 
@@ -171,6 +174,13 @@ def test_T05_a_program_that_a_child_may_start_sees_its_own_process_and_nobody_el
     monkeypatch.setattr(supervisor, "PROGRAM_TASKS", frozenset({"read_by_a_program"}))
     (ground / "secret").write_text(CANARY)
     assert attack(ground, "read_by_a_program", {"targets": [str(ground / "secret")]}) == {"read": ["/proc/self/maps"]}
+
+
+def test_T05_T08_once_a_child_ran_no_process_of_the_same_user_reads_the_parents_environment(ground: Path) -> None:
+    """Where the kernel has no Landlock, nothing else keeps a child from it that could not be given another user."""
+    prctl(PR_SET_DUMPABLE, 1)
+    assert attack(ground, "start_threads")
+    assert ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, *[ctypes.c_ulong(0)] * 4) == 0
 
 
 def test_T05_native_libraries_have_their_threads(ground: Path) -> None:

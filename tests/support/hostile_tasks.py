@@ -19,7 +19,7 @@ TASKS = {
     name: f"tests.support.hostile_tasks:{name}"
     for name in (
         "attempt", "build_or_attack", "fill_the_disk", "leave_a_link", "nest_folders", "overflow_one_file",
-        "read_by_a_program", "start_threads", "tell_who_it_is",
+        "read_by_a_program", "start_a_program_and_hang", "start_threads", "tell_who_it_is",
     )
 }  # fmt: skip
 
@@ -90,6 +90,12 @@ def read_by_a_program(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     paths = [*request["targets"], "/proc/self/maps", f"/proc/{os.getppid()}/environ"]
     done = {path: subprocess.run(["cat", path], capture_output=True, check=False).returncode for path in paths}
     return {"read": [path for path, code in done.items() if code == 0]}
+
+
+def start_a_program_and_hang(request: dict[str, Any], folder: Path) -> dict[str, Any]:
+    subprocess.Popen(["sleep", request["sleep_s"]])
+    time.sleep(300)
+    return {}
 
 
 def fill_the_disk(request: dict[str, Any], folder: Path) -> dict[str, Any]:
