@@ -19,7 +19,7 @@ from pipeline.cache.scope import Scope, ScopedStore
 from pipeline.cache.seal import SealedStore, Sealing
 from pipeline.cache.tiered import TieredStore
 from pipeline.errors import SettingsError
-from pipeline.given_paths import folder_from_text
+from pipeline.given_paths import path_from_text
 
 if TYPE_CHECKING:
     import threading
@@ -46,7 +46,9 @@ def place_from_text(text: str) -> CachePlace:
         return CachePlace(None, address_from_url(text))
     if "://" in folder or not folder or re.search(r"(?i)(^|,)s3:", folder):
         raise SettingsError(f"the cache {text!r} cannot be used", fix="name a folder, s3://bucket/prefix, or both")
-    return CachePlace(folder_from_text(folder, "--cache"), address_from_url(SCHEME + url) if separator else None)
+    return CachePlace(
+        path_from_text(folder, "--cache").absolute(), address_from_url(SCHEME + url) if separator else None
+    )
 
 
 def opened_store(

@@ -44,11 +44,17 @@ def test_a_working_folder_that_was_removed_is_told(tmp_path: Path, monkeypatch: 
         settings_from_mapping({})
 
 
-@pytest.mark.parametrize("option", ["out", "cache"])
-def test_a_file_where_a_folder_is_wanted_is_refused(option: str, tmp_path: Path) -> None:
+def test_a_file_where_the_output_folder_is_wanted_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(SettingsError, match=f"--{option} .*/file is no folder"):
-        settings_from_mapping({}, **{option: str(tmp_path / "file")})  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match=r"--out .*/file is no folder"):
+        settings_from_mapping({}, out=str(tmp_path / "file"))
+
+
+def test_a_file_for_the_cache_is_left_to_the_cache_whose_failures_end_no_run(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    cache = settings_from_mapping({}, cache=str(tmp_path / "file")).cache
+    assert cache is not None
+    assert cache.folder == tmp_path / "file"
 
 
 @pytest.mark.parametrize("text", ["s3:/bucket/prefix", "s3:bucket", "S3:/bucket", "/mnt/cache,s3:/bucket"])
