@@ -229,7 +229,9 @@ def _checked_files(recipe: Recipe, outcome: Mapping[str, Any], folder: Path, log
     try:
         files = {name: contained(folder, name) for name in recipe.files(outcome)}
         faults = faults_of_outcome(outcome) or recipe.faults(files, outcome)
-    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+    except ValueError as error:
+        faults = (str(error),)
+    except (KeyError, TypeError, AttributeError, OSError) as error:
         faults = (f"{type(error).__name__}: {error}",)
     if faults:
         failure = BuildError(
