@@ -33,7 +33,7 @@ models:
         ("crash", "crashed: SIGABRT"),
         ("point outside", "must be a relative path below"),
         ("answer a number", "cannot be used: "),
-        ("answer nothing", "'engine'"),
+        ("answer nothing", "build_s: is missing"),
         ("write no engine", "No such file"),
         ("lie", "64 bytes"),
     ],
