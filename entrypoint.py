@@ -33,7 +33,7 @@ def start(run: Callable[[], int]) -> int:
 
 
 class _Interrupt:
-    """Ends the program where it is. ``came`` stays, for who asks for signals in another way (``pipeline.signals``).
+    """Ends the program where it is. ``came`` stays, for who hears them in another way (``pipeline.commands.signals``).
 
     Python drops what is raised while an object is finalized, as it does of each module that it has just imported.
     """

@@ -86,7 +86,7 @@ def _step(folder: Path, model: str, name: str, shapes: list[str], level: int) ->
 
 def _capability() -> str:
     sys.path.insert(0, str(ROOT))
-    from pipeline.devices import installed_gpus
+    from pipeline.machine.devices import installed_gpus
 
     major, minor = installed_gpus()[0].compute_capability
     return f"{major}.{minor}"

@@ -39,8 +39,8 @@ from pipeline.compare.bootstrap import interval_from_contrasts
 from pipeline.compare.contrasts import paired_contrasts
 from pipeline.compare.samples import samples_from_latencies
 from pipeline.compare.schedule import Block, Side, rounds_of, schedule
-from pipeline.devices import installed_gpus
-from pipeline.machine import installed_runtimes
+from pipeline.machine.devices import installed_gpus
+from pipeline.machine.installed import installed_runtimes
 from pipeline.manifest.types import ShapeRange
 from pipeline.precision import Precision
 from pipeline.prepare.onnx_model import load_model, save_model

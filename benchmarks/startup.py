@@ -71,7 +71,7 @@ def seconds_of(command: list[str], folder: str) -> float:
 def native_packages_of_a_cached_run(folder: str) -> list[str]:
     """Which of ``NATIVE`` the main process imported."""
     program = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from pipeline.cli import main; "
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from pipeline.commands.cli import main; "
         f"main(['run', '--manifest', {str(MANIFEST)!r}], {{}}); "
         f"print('\\n', *({set(NATIVE)} & sys.modules.keys()), sep='')"
     )

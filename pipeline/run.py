@@ -10,26 +10,26 @@ from typing import TYPE_CHECKING
 from pipeline.artefacts.workshop import Workshop
 from pipeline.cache.content import ContentCache
 from pipeline.child.supervisor import run_task
-from pipeline.devices import installed_gpus
-from pipeline.engine_recipes import engine_recipe, missing_for
 from pipeline.errors import SettingsError
-from pipeline.gpu_lock import GpuPool
-from pipeline.machine import installed_runtimes, installed_tools
+from pipeline.machine.devices import installed_gpus
+from pipeline.machine.gpu_lock import GpuPool
+from pipeline.machine.installed import installed_runtimes, installed_tools
+from pipeline.machine.scratch import scratch_folder
+from pipeline.machine.slots import Slots, available_memory_bytes
 from pipeline.manifest.load import load_manifest
-from pipeline.operators import check_operators
-from pipeline.outcome import job_outcome
-from pipeline.plan import Plan, State, jobs_from_manifest, models_of, needs_runner, planned_from_lookup
-from pipeline.recipes import Recipes
-from pipeline.refit_recipes import with_outlook
-from pipeline.scratch import scratch_folder
-from pipeline.slots import Slots, available_memory_bytes
+from pipeline.outcome.job import job_outcome
+from pipeline.planning.operators import check_operators
+from pipeline.planning.plan import Plan, State, jobs_from_manifest, models_of, needs_runner, planned_from_lookup
+from pipeline.planning.survey import survey_models
+from pipeline.recipes.engine import engine_recipe, missing_for
+from pipeline.recipes.model import Recipes
+from pipeline.recipes.refit import with_outlook
 from pipeline.stores import (
     expiry_from_settings,
     leases_from_settings,
     store_from_settings,
     timing_caches_from_settings,
 )
-from pipeline.survey import survey_models
 from pipeline.targets import TENSORRT
 from pipeline.time_limits import JobBudget
 
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from pipeline.base_branch import Base
     from pipeline.manifest.types import Manifest
-    from pipeline.outcome import JobOutcome
-    from pipeline.plan import Job, PlannedJob
+    from pipeline.outcome.base_branch import Base
+    from pipeline.outcome.job import JobOutcome
+    from pipeline.planning.plan import Job, PlannedJob
+    from pipeline.planning.survey import SurveyedModel
     from pipeline.publish.progress import Progress
     from pipeline.settings import Settings
-    from pipeline.survey import SurveyedModel
 
 _THREADS = 32
 """Threads that wait for artefacts; ``Slots`` decides how many children work at once."""

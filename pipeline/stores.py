@@ -9,7 +9,7 @@ from pipeline.cache.s3_kms import KmsSeal
 from pipeline.cache.s3_opening import opened_for_upkeep, opened_leases, opened_scopes, opened_store
 from pipeline.cache.scope import Scope
 from pipeline.cache.seal import HmacSeal
-from pipeline.timing_caches import TimingCaches
+from pipeline.recipes.timing_caches import TimingCaches
 
 if TYPE_CHECKING:
     import threading

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.action.inputs import arguments_from_inputs, secrets_from_inputs
 from pipeline.action.ownership import hand_over
-from pipeline.cli import main
-from pipeline.command_line import command_options
+from pipeline.commands.cli import main
+from pipeline.commands.command_line import command_options
 from pipeline.errors import SettingsError
 from pipeline.hosts.job_log import job_log_from_environment, secrets_from_environment
 from pipeline.publish.complaint import complaint

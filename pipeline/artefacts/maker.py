@@ -14,7 +14,7 @@ from pipeline.build.progress_monitor import progress_text
 from pipeline.child.children import Children
 from pipeline.errors import BuildError, Cancelled, ModelError, PipelineError
 from pipeline.paths import OutsideFolderError, contained, unlinked, write_bytes_atomically
-from pipeline.plan import previous_s_from_lookup
+from pipeline.planning.plan import previous_s_from_lookup
 from pipeline.provenance.statement import PROVENANCE_FILE
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from pipeline.artefacts.recipe import Shortcut
     from pipeline.cache.answers import CacheLookup
     from pipeline.child.supervisor import RunTask
-    from pipeline.devices import GpuDevice
-    from pipeline.gpu_lock import GpuPool
+    from pipeline.machine.devices import GpuDevice
+    from pipeline.machine.gpu_lock import GpuPool
+    from pipeline.machine.slots import Slots
     from pipeline.publish.progress import Progress
-    from pipeline.slots import Slots
     from pipeline.time_limits import JobBudget
 
 

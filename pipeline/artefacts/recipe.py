@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from pipeline.cache.answers import CacheLookup
     from pipeline.cache.receipt import Blob
     from pipeline.child.children import InTurn
-    from pipeline.devices import GpuDevice
     from pipeline.digest import Digest
     from pipeline.errors import PipelineError
     from pipeline.keys import Key
+    from pipeline.machine.devices import GpuDevice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

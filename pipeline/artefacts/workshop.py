@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from pipeline.cache.receipt import Receipt
     from pipeline.child.supervisor import RunTask
     from pipeline.digest import Digest
-    from pipeline.gpu_lock import GpuPool
     from pipeline.keys import Key
+    from pipeline.machine.gpu_lock import GpuPool
+    from pipeline.machine.slots import Slots
     from pipeline.publish.progress import Progress
-    from pipeline.slots import Slots
 
 ENGINE = "engine"
 

@@ -13,9 +13,9 @@ from pipeline.bench.measurement import ENGINE, Measurement, Streams, measurement
 from pipeline.bench.samples import compact_from_ms, distribution_from_ms
 from pipeline.bench.steady import warmed_up
 from pipeline.bench.timing import kept_busy, one_by_one, side_by_side
-from pipeline.cuda import call, require_gpu
 from pipeline.engine.runner import Engine
 from pipeline.errors import BuildError
+from pipeline.machine.cuda import call, require_gpu
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

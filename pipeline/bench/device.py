@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.cuda import call
+from pipeline.machine.cuda import call
 
 
 def device_name() -> str:

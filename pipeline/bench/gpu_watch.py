@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.bench.measurement import GpuState
 from pipeline.errors import DeviceError
-from pipeline.shared_gpu import opened_gpu, other_processes_told
+from pipeline.machine.shared_gpu import opened_gpu, other_processes_told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

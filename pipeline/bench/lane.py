@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.cuda import call
 from pipeline.errors import BuildError
+from pipeline.machine.cuda import call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

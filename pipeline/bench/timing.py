@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cuda import call
+from pipeline.machine.cuda import call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

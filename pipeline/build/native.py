@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.build.builder_log import BuilderLog
 from pipeline.build.plugins import load_plugins
-from pipeline.cuda import free_memory_text, require_gpu
 from pipeline.errors import BuildError, DeviceError
-from pipeline.shared_gpu import other_processes_told
+from pipeline.machine.cuda import free_memory_text, require_gpu
+from pipeline.machine.shared_gpu import other_processes_told
 from pipeline.tensorrt_versions import lacking
 
 if TYPE_CHECKING:

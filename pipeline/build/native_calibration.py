@@ -22,9 +22,9 @@ from pipeline.build.native import LAST_WEAK, NativeTensorRT
 from pipeline.build.network import add_profiles, confirm, parse_error, set_flag
 from pipeline.build.progress_monitor import BuildProgress
 from pipeline.build.tensorrt_settings import set_tactic_sources
-from pipeline.cuda import call
 from pipeline.digest import canonical_json
 from pipeline.errors import BuildError, ModelError, PipelineError
+from pipeline.machine.cuda import call
 from pipeline.manifest.types import CalibrationMethod, ShapeRange
 from pipeline.paths import write_bytes_atomically
 from pipeline.prepare.calibration_table import headed, table_from_tensorrt

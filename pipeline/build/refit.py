@@ -20,8 +20,8 @@ from pipeline.build.network import ENGINE_FILE, checked_header
 from pipeline.build.plugins import load_plugins
 from pipeline.build.request import request_from_json
 from pipeline.build.timing_cache import TACTICS_FILE
-from pipeline.cuda import start_gpu
 from pipeline.errors import BuildError
+from pipeline.machine.cuda import start_gpu
 from pipeline.record import json_from_record
 
 if TYPE_CHECKING:

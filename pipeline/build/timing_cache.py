@@ -1,8 +1,8 @@
 """TensorRT's timing caches: loaded before a build, saved whole after it.
 
 A cache is bound to TensorRT's version, the GPU's product and its driver, and so is the key that it is kept under
-(``pipeline.timing_caches``); one that does not fit all the same is refused by TensorRT and left out, never forced
-(``ignore_mismatch`` may give wrong engines).
+(``pipeline.recipes.timing_caches``); one that does not fit all the same is refused by TensorRT and left out, never
+forced (``ignore_mismatch`` may give wrong engines).
 """
 
 from __future__ import annotations

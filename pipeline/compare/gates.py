@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from pipeline.manifest.types import ModelSpec
-    from pipeline.plan import Job
+    from pipeline.planning.plan import Job
 
 _BUDGET = "budgets."
 _TOLERANCE = "accuracy.tolerances."

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.doctor.finding import Finding
-from pipeline.visible_gpus import VARIABLE
+from pipeline.machine.visible_gpus import VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,16 +8,16 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from pipeline.devices import installed_gpus
 from pipeline.doctor.container import container_findings, surroundings
 from pipeline.doctor.finding import Finding
 from pipeline.doctor.gpus import gpu_findings
 from pipeline.doctor.host import host_findings
 from pipeline.errors import PipelineError, SettingsError
-from pipeline.machine import TOOLS, installed_runtimes, installed_tools
+from pipeline.machine.devices import installed_gpus
+from pipeline.machine.installed import TOOLS, installed_runtimes, installed_tools
+from pipeline.machine.slots import available_memory_bytes
 from pipeline.publish.json_output import print_json
 from pipeline.runtimes import RTX_COMPUTE_CAPABILITIES, RUNTIMES
-from pipeline.slots import available_memory_bytes
 from pipeline.targets import TENSORRT_RTX
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pipeline.targets import TENSORRT
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pipeline.devices import GpuDevice
+    from pipeline.machine.devices import GpuDevice
 
 SUPPORT_MATRIX = "https://docs.nvidia.com/deeplearning/tensorrt/latest/getting-started/support-matrix.html"
 _GIB = 1 << 30

@@ -13,8 +13,8 @@ import numpy as np
 
 from pipeline.build.plan_header import read_plan_header
 from pipeline.build.plugins import load_plugins
-from pipeline.cuda import call, require_gpu
 from pipeline.errors import BuildError, ModelError
+from pipeline.machine.cuda import call, require_gpu
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -8,15 +8,16 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pipeline.announce import warned
-from pipeline.assemble import report_from_outcomes
-from pipeline.assemble_details import details_from_outcomes
-from pipeline.base_branch import keep_baselines, load_base
-from pipeline.deliver import LOGS, deliver_engine, deliver_report, forget_report
+from pipeline.delivery.announce import warned
+from pipeline.delivery.assemble import report_from_outcomes
+from pipeline.delivery.assemble_details import details_from_outcomes
+from pipeline.delivery.deliver import LOGS, deliver_engine, deliver_report, forget_report
+from pipeline.delivery.unbegun import report_from_error
 from pipeline.errors import Cancelled, PipelineError, PublishError
 from pipeline.fan_out.matrix import batches_from_jobs, github_matrix, gitlab_pipeline
 from pipeline.fan_out.settled import settled_or_planned
-from pipeline.outcome import JobOutcome, run_exit_code
+from pipeline.outcome.base_branch import keep_baselines, load_base
+from pipeline.outcome.job import JobOutcome, run_exit_code
 from pipeline.paths import OutsideFolderError
 from pipeline.publish.details import Details
 from pipeline.publish.escape import one_line
@@ -25,7 +26,6 @@ from pipeline.publish.json_output import json_text
 from pipeline.publish.progress import Progress
 from pipeline.run import open_context, survey_jobs
 from pipeline.stores import trusted_store_from_settings
-from pipeline.unbegun import report_from_error
 
 if TYPE_CHECKING:
     import threading

@@ -11,7 +11,7 @@ from pipeline.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pipeline.plan import PlannedJob
+    from pipeline.planning.plan import PlannedJob
 
 PARTS = "trt-engines-parts-$CI_COMMIT_SHA"
 """The folder below which each runner leaves its engines and its report, in a folder of its own.

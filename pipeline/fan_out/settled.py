@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 
 from pipeline.artefacts.workshop import NotCachedError
 from pipeline.cache.answers import Miss
-from pipeline.devices import GpuDevice
-from pipeline.engine_recipes import engine_recipe, missing_for
-from pipeline.inspection_recipes import layers_recipe
-from pipeline.outcome import job_outcome
-from pipeline.plan import PlannedJob, State, needs_runner, planned_from_lookup
-from pipeline.refit_recipes import with_outlook
+from pipeline.machine.devices import GpuDevice
+from pipeline.outcome.job import job_outcome
+from pipeline.planning.plan import PlannedJob, State, needs_runner, planned_from_lookup
+from pipeline.recipes.engine import engine_recipe, missing_for
+from pipeline.recipes.inspection import layers_recipe
+from pipeline.recipes.refit import with_outlook
 from pipeline.targets import GPUS, TENSORRT
 
 if TYPE_CHECKING:
     from pipeline.cache.answers import CacheLookup
     from pipeline.compare.baseline import JobBaseline
-    from pipeline.outcome import JobOutcome
-    from pipeline.plan import Job
-    from pipeline.recipes import Recipes
-    from pipeline.survey import SurveyedModel
+    from pipeline.outcome.job import JobOutcome
+    from pipeline.planning.plan import Job
+    from pipeline.planning.survey import SurveyedModel
+    from pipeline.recipes.model import Recipes
     from pipeline.targets import Target
 
 _DRIVER = "layers.driver"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.cuda import call
+from pipeline.machine.cuda import call
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from pipeline.build.refit_outcome import Refit
     from pipeline.digest import Digest
     from pipeline.keys import Key
-    from pipeline.plan import Job
+    from pipeline.planning.plan import Job
+    from pipeline.planning.survey import SurveyedModel
     from pipeline.provenance.origin import Origin
-    from pipeline.survey import SurveyedModel
 
 _PINNED = re.compile(r".+@sha256:(?P<hex>[0-9a-f]{64})")
 _COMMIT = re.compile(r"[0-9a-f]{40}")

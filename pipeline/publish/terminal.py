@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from pipeline.plan import Plan
+    from pipeline.planning.plan import Plan
     from pipeline.publish.against_base import ChangeRow
     from pipeline.publish.job_report import FailureReport, JobReport
     from pipeline.publish.report import Report

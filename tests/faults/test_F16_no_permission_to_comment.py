@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import main
+from pipeline.commands.cli import main
 from pipeline.errors import PublishError
 from pipeline.hosts.secret import Secret
 from tests.support.fake_github import FakeGitHub

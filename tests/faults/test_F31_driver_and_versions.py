@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.devices import GpuDevice
 from pipeline.digest import digest_from_bytes
 from pipeline.doctor.gpus import SUPPORT_MATRIX, gpu_findings
-from pipeline.measurement_keys import benchmark_key, layers_key
+from pipeline.machine.devices import GpuDevice
+from pipeline.recipes.measurement_keys import benchmark_key, layers_key
 
 H200 = GpuDevice(
     uuid="GPU-1",

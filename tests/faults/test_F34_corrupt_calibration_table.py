@@ -13,15 +13,15 @@ import pytest
 
 from pipeline.build.table_calibrator import table_calibrator
 from pipeline.cache.answers import Rejected
-from pipeline.devices import GpuDevice
 from pipeline.digest import digest_from_bytes
-from pipeline.engine_recipes import engine_recipe
 from pipeline.errors import BuildError, ModelError
+from pipeline.machine.devices import GpuDevice
 from pipeline.manifest.types import BuildSettings, Calibration, Location
-from pipeline.plan import Job
+from pipeline.planning.plan import Job
+from pipeline.planning.survey import survey_models
 from pipeline.precision import Precision
-from pipeline.recipes import Recipes
-from pipeline.survey import survey_models
+from pipeline.recipes.engine import engine_recipe
+from pipeline.recipes.model import Recipes
 from tests.support.answers import answered_build
 from tests.support.recorded_tensorrt import TRT, layer, network, tensor
 from tests.support.specs import H200, model_spec

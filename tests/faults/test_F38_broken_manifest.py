@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.cli import main
+from pipeline.commands.cli import main
 from tests.support.faulty_step import MANIFEST
 
 if TYPE_CHECKING:

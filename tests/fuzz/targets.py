@@ -25,7 +25,7 @@ from pipeline.hosts.gitlab_reports import code_quality_from_annotations, metrics
 from pipeline.keys import key_from_ingredients
 from pipeline.manifest.document import MAX_FAULTS
 from pipeline.manifest.load import MAX_JOBS, load_manifest
-from pipeline.plan import jobs_from_manifest
+from pipeline.planning.plan import jobs_from_manifest
 from pipeline.publish.complaint import complaint
 from pipeline.publish.details import details_to_json
 from pipeline.publish.figures import duration_text, size_text

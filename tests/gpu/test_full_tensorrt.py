@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cache.receipt import receipt_from_bytes
-from pipeline.devices import installed_gpus
 from pipeline.digest import Digest
-from pipeline.timing_caches import KIND
+from pipeline.machine.devices import installed_gpus
+from pipeline.recipes.timing_caches import KIND
 from tests.support.gpu_runs import BENCHMARK, PRECISIONS, run
 
 if TYPE_CHECKING:

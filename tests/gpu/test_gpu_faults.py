@@ -15,8 +15,8 @@ import pytest
 
 from pipeline.child.identity import NOBODY
 from pipeline.child.supervisor import run_task
-from pipeline.devices import installed_gpus
 from pipeline.errors import BuildError, DeviceError, PipelineError
+from pipeline.machine.devices import installed_gpus
 from tests.support.gpu_runs import ROOT, run
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from pipeline.child.supervisor import run_task
-from pipeline.devices import installed_gpus
 from pipeline.errors import ModelError
+from pipeline.machine.devices import installed_gpus
 from pipeline.prepare.calibration_drift import drift_between
 from pipeline.prepare.calibration_table import CalibrationTable, read_table
 from tests.support.gpu_runs import EXAMPLE, ROOT, run

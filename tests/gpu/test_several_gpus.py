@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.devices import installed_gpus
-from pipeline.gpu_lock import GpuPool
+from pipeline.machine.devices import installed_gpus
+from pipeline.machine.gpu_lock import GpuPool
 from tests.support.gpu_runs import run
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from pipeline.cache.content import ContentCache
 from pipeline.cache.local import LocalStore
 from pipeline.child.supervisor import run_task
 from pipeline.errors import ModelError
-from pipeline.gpu_lock import GpuPool
 from pipeline.keys import key_from_ingredients
+from pipeline.machine.gpu_lock import GpuPool
+from pipeline.machine.slots import Slots
 from pipeline.publish.progress import Progress
-from pipeline.slots import Slots
 from tests.support.child_tasks import TASKS
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline import errors, settings
 from pipeline.action import inputs, step
-from pipeline.cli import main
+from pipeline.commands.cli import main
 from pipeline.errors import PipelineError
 from pipeline.hosts import place
 from pipeline.manifest.load import load_manifest

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline import gpu_lock
-from pipeline.devices import GpuDevice
 from pipeline.errors import Cancelled, DeviceError
-from pipeline.gpu_lock import GpuPool
+from pipeline.machine import gpu_lock
+from pipeline.machine.devices import GpuDevice
+from pipeline.machine.gpu_lock import GpuPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,8 +28,8 @@ FILE = "trt-engines-gpu-GPU-1.lock"
 HOLD = """
 import sys, threading
 from pathlib import Path
-from pipeline.devices import GpuDevice
-from pipeline.gpu_lock import GpuPool
+from pipeline.machine.devices import GpuDevice
+from pipeline.machine.gpu_lock import GpuPool
 gpu = GpuDevice(uuid="GPU-1", name="NVIDIA H200", compute_capability=(9, 0), memory_bytes=1, driver="1", cuda="13.0")
 with GpuPool(Path(sys.argv[1])).taken([gpu], threading.Event(), job="digits/h200/fp16"):
     print("held", flush=True)

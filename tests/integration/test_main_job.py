@@ -103,7 +103,7 @@ def test_F40_a_second_run_builds_nothing_and_says_why(copy: Path) -> None:
 
 def test_a_cached_run_loads_neither_onnxruntime_nor_tensorrt_nor_onnx(copy: Path) -> None:
     program = (
-        "import sys; from pipeline.cli import main; "
+        "import sys; from pipeline.commands.cli import main; "
         f"code = main(['run', '--manifest', {str(MANIFEST)!r}], {{}}); "
         "bad = {'onnx', 'onnxruntime', 'tensorrt_rtx_bindings', 'onnxconverter_common'} & sys.modules.keys(); "
         "sys.exit(f'loaded {bad}' if bad else code)"

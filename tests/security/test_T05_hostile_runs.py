@@ -12,7 +12,7 @@ import pytest
 from pipeline import run
 from pipeline.child.supervisor import run_task
 from pipeline.child.tasks import TASKS
-from pipeline.cli import main
+from pipeline.commands.cli import main
 
 EXAMPLE = Path(__file__).parents[2] / "examples/digits"
 MANIFEST = """

@@ -12,7 +12,7 @@ import pytest
 from pipeline import run
 from pipeline.child.outcome import result_from_outcome
 from pipeline.child.supervisor import run_task
-from pipeline.cli import main
+from pipeline.commands.cli import main
 from pipeline.errors import BuildError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import main
+from pipeline.commands.cli import main
 from tests.support import hostile_data as zoo
 from tests.support.hostile_models import SECRET
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import main
+from pipeline.commands.cli import main
 
 EXAMPLE = Path(__file__).parents[2] / "examples/digits"
 SECRET = "canary-3b1d90"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.cli import main
+from pipeline.commands.cli import main
 from tests.support import hostile_models as zoo
 from tests.support.models import convolution_model, saved, saved_externally
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.cli import main
+from pipeline.commands.cli import main
 from pipeline.manifest.load import MAX_JOBS
 
 if TYPE_CHECKING:

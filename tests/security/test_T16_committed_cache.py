@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.checkout import committed_below
-from pipeline.cli import main
+from pipeline.commands.cli import main
 
 EXAMPLE = Path(__file__).parents[2] / "examples/digits"
 ENTRY = ".trt-cache/v1/receipt/check/ab/" + "ab" * 32 + ".json"

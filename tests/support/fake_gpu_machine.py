@@ -19,11 +19,11 @@ from pipeline.bench.measurement import Measurement, measurement_to_json
 from pipeline.bench.samples import compact_from_ms, distribution_from_ms
 from pipeline.build.refit_outcome import NotRefittableError
 from pipeline.build.timing_cache import SUFFIX, TACTICS_FILE
-from pipeline.cli import main
-from pipeline.devices import GpuDevice
+from pipeline.commands.cli import main
 from pipeline.digest import digest_from_file
-from pipeline.gpu_lock import GpuPool
 from pipeline.inspection.layers import EngineLayers, Layer, layers_to_json
+from pipeline.machine.devices import GpuDevice
+from pipeline.machine.gpu_lock import GpuPool
 from pipeline.verify.comparison import ENGINE, Comparison, OutputComparison, comparison_to_json
 from tests.support.answers import answered_build
 from tests.support.workshops import FACTS, IMAGE

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pipeline.commands
+import pipeline.commands.main_job
 import pipeline.run
 from pipeline.action.step import run_step
 from pipeline.child import supervisor
@@ -127,5 +127,5 @@ def step(plan: str, *arguments: str) -> int:
             pass
 
     vars(pipeline.run).update(run_task=run_task, JobBudget=EndlessBudget)
-    vars(pipeline.commands)["RunLimit"] = LimitOnceKept
+    vars(pipeline.commands.main_job)["RunLimit"] = LimitOnceKept
     return run_step(arguments, os.environ)

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pipeline.devices import installed_gpus
+from pipeline.machine.devices import installed_gpus
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/digits"

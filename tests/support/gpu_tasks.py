@@ -7,7 +7,7 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cuda import call
+from pipeline.machine.cuda import call
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from pipeline import commands, run
+from pipeline import run
 from pipeline.child.supervisor import run_task
-from pipeline.cli import main
+from pipeline.commands import main_job
+from pipeline.commands.cli import main
 
 _ROOT = Path(__file__).parents[2]
 _PATIENCE_S = 60.0
@@ -78,7 +79,7 @@ def _main(folder: Path, build_s: float, arguments: list[str]) -> int:
             time.sleep(build_s)
         return run_task(task, *details, **named)
 
-    with mock.patch.object(commands, "carry_out", carried_out), mock.patch.object(run, "run_task", slow_task):
+    with mock.patch.object(main_job, "carry_out", carried_out), mock.patch.object(run, "run_task", slow_task):
         return main(arguments, os.environ)
 
 

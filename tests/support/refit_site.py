@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 from pipeline.build.plan_header import PlanHeader
 from pipeline.build.refit_outcome import NotRefittableError
 from pipeline.build.request import BuildOutcome, outcome_to_json
-from pipeline.devices import GpuDevice
 from pipeline.digest import digest_from_bytes
-from pipeline.engine_recipes import engine_recipe
 from pipeline.errors import BuildError
+from pipeline.machine.devices import GpuDevice
 from pipeline.manifest.types import Accuracy, BuildSettings, Location
-from pipeline.plan import PlannedJob, planned_from_lookup
+from pipeline.planning.plan import PlannedJob, planned_from_lookup
+from pipeline.planning.survey import SurveyedModel, survey_models
 from pipeline.precision import Precision
-from pipeline.recipes import Recipes
-from pipeline.refit_recipes import with_outlook
-from pipeline.survey import SurveyedModel, survey_models
+from pipeline.recipes.engine import engine_recipe
+from pipeline.recipes.model import Recipes
+from pipeline.recipes.refit import with_outlook
 from tests.support.specs import H200, job, model_spec
 from tests.support.workshops import FACTS, workshop_with
 

@@ -21,7 +21,7 @@ SURFACES = Path(__file__).parents[1] / "fixtures/tensorrt"
 
 @dataclass
 class FakeCuda:
-    """CUDA's calls by name, as ``pipeline.cuda.call`` makes them. ``device`` and ``host`` are addresses and sizes."""
+    """CUDA's calls by name, as ``pipeline.machine.cuda.call`` makes them. ``device`` and ``host`` are memory."""
 
     device: dict[int, int] = field(default_factory=dict)
     host: dict[int, int] = field(default_factory=dict)

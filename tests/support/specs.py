@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.manifest.types import Budgets, BuildSettings, Location, Manifest, ModelSpec, Profile, ShapeRange
-from pipeline.plan import Job
+from pipeline.planning.plan import Job
 from pipeline.precision import Precision
 from pipeline.targets import Target
 

@@ -11,10 +11,10 @@ from pipeline.artefacts.workshop import Workshop
 from pipeline.cache.content import ContentCache
 from pipeline.cache.local import LocalStore
 from pipeline.errors import BuildError
-from pipeline.gpu_lock import GpuPool
 from pipeline.keys import key_from_ingredients
+from pipeline.machine.gpu_lock import GpuPool
+from pipeline.machine.slots import Slots
 from pipeline.publish.progress import Progress
-from pipeline.slots import Slots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

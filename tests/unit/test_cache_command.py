@@ -11,7 +11,7 @@ from pipeline.cache.content import ContentCache
 from pipeline.cache.local import LocalStore
 from pipeline.cache.store import StoreFailed
 from pipeline.cache_commands import dispatch
-from pipeline.cli import main
+from pipeline.commands.cli import main
 from pipeline.keys import key_from_ingredients
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.cache import s3_bucket
-from pipeline.devices import GpuDevice
 from pipeline.doctor import examination as doctor
 from pipeline.doctor.examination import examine, run_doctor
 from pipeline.errors import DeviceError, SettingsError
-from pipeline.machine import TOOLS
+from pipeline.machine.devices import GpuDevice
+from pipeline.machine.installed import TOOLS
 from pipeline.settings import Settings, settings_from_mapping
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from entrypoint import start
-from pipeline.signals import signals_set
+from pipeline.commands.signals import signals_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from pipeline.cache.content import ContentCache
 from pipeline.cache.pruning import prune
 from pipeline.cache.s3_bucket import S3Bucket
 from pipeline.cache_commands import dispatch
-from pipeline.cli import main
+from pipeline.commands.cli import main
 from pipeline.digest import digest_from_bytes
 from pipeline.keys import key_from_ingredients
 from tests.support.s3_places import BUCKET, S3Place

@@ -11,9 +11,9 @@ import pytest
 from pipeline.build.timing_cache import TACTICS_FILE
 from pipeline.cache.s3_opening import CachePlace, opened_scopes
 from pipeline.cache.scope import Scope
-from pipeline.devices import GpuDevice
 from pipeline.digest import digest_from_bytes
-from pipeline.timing_caches import TimingCaches
+from pipeline.machine.devices import GpuDevice
+from pipeline.recipes.timing_caches import TimingCaches
 from tests.support.fake_gpu_machine import FakeMachine
 from tests.support.faulty_proxy import Fault
 from tests.support.s3_places import BUCKET

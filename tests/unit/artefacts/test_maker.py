@@ -12,11 +12,11 @@ from pipeline.artefacts.gpu_time import GpuTime
 from pipeline.artefacts.maker import Maker, Order
 from pipeline.artefacts.recipe import SecondTry, Shortcut
 from pipeline.cache.answers import Off
-from pipeline.devices import GpuDevice
 from pipeline.errors import BuildError
-from pipeline.gpu_lock import GpuPool
+from pipeline.machine.devices import GpuDevice
+from pipeline.machine.gpu_lock import GpuPool
+from pipeline.machine.slots import Slots
 from pipeline.publish.progress import Progress
-from pipeline.slots import Slots
 from pipeline.time_limits import JobBudget
 from tests.support.workshops import PlanTask, plan_recipe
 

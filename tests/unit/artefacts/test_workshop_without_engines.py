@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.artefacts.recipe import Recipe
 from pipeline.artefacts.workshop import NotCachedError
-from pipeline.devices import GpuDevice
 from pipeline.keys import key_from_ingredients
+from pipeline.machine.devices import GpuDevice
 from tests.support.workshops import workshop_with
 
 if TYPE_CHECKING:

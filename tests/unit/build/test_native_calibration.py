@@ -30,7 +30,7 @@ class Bench:
         self.native = Native(self.builder, self.network)
         self.data(np.ones((12, 1, 8, 8), np.float32))
         monkeypatch.setattr(native_calibration, "NativeTensorRT", lambda: self.native)
-        monkeypatch.setattr("pipeline.cuda.call", lambda *arguments: 7)
+        monkeypatch.setattr("pipeline.machine.cuda.call", lambda *arguments: 7)
         monkeypatch.setattr(native_calibration._DeviceInputs, "upload", lambda self, name, values: 7)
 
     def data(self, values: Any) -> None:

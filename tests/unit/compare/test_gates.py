@@ -21,7 +21,7 @@ from pipeline.precision import Precision
 from tests.support.specs import job
 
 if TYPE_CHECKING:
-    from pipeline.plan import Job
+    from pipeline.planning.plan import Job
 
 HERE = Location("m.yaml", 1, 1)
 

@@ -8,7 +8,7 @@ import yaml
 
 from pipeline.errors import SettingsError
 from pipeline.fan_out.matrix import batches_from_jobs, github_matrix, gitlab_pipeline
-from pipeline.plan import PlannedJob, State, jobs_from_manifest
+from pipeline.planning.plan import PlannedJob, State, jobs_from_manifest
 from pipeline.precision import Precision
 from tests.support.specs import H200, SM_89, job, manifest_of, model_spec
 

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import outcome
 from pipeline.artefacts.recipe import Recipe
-from pipeline.devices import GpuDevice
 from pipeline.fan_out import settled
 from pipeline.fan_out.settled import settled_or_planned
 from pipeline.keys import key_from_ingredients
-from pipeline.outcome import JobOutcome
-from pipeline.plan import PlannedJob, State
-from pipeline.recipes import Recipes
+from pipeline.machine.devices import GpuDevice
+from pipeline.outcome import job as outcome
+from pipeline.outcome.job import JobOutcome
+from pipeline.planning.plan import PlannedJob, State
+from pipeline.recipes.model import Recipes
 from pipeline.targets import TENSORRT, Target
 from tests.support.specs import H200, SM_89, job, model_spec
 from tests.support.workshops import workshop_with
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from pipeline.plan import Job
+    from pipeline.planning.plan import Job
 
 
 class Model:

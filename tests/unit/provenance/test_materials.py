@@ -9,15 +9,15 @@ from pipeline.cache.answers import Hit
 from pipeline.cache.content import ContentCache
 from pipeline.cache.local import LocalStore
 from pipeline.digest import digest_from_bytes, digest_from_file
-from pipeline.engine_recipes import engine_recipe
 from pipeline.errors import ModelError
 from pipeline.manifest.types import Calibration, Location
-from pipeline.plan import Job
+from pipeline.planning.plan import Job
+from pipeline.planning.survey import survey_models
 from pipeline.precision import Precision
 from pipeline.provenance.origin import Origin
 from pipeline.provenance.statement import PROVENANCE_FILE, Statement, origin_key, statement_from_bytes
-from pipeline.recipes import Recipes
-from pipeline.survey import survey_models
+from pipeline.recipes.engine import engine_recipe
+from pipeline.recipes.model import Recipes
 from tests.support.answers import TABLE, answered_build
 from tests.support.refit_site import Children, Site
 from tests.support.specs import SM_89, model_spec

@@ -10,7 +10,7 @@ import pytest
 from rich.cells import cell_len
 
 from pipeline.manifest.types import Budgets, BuildSettings, Location, ModelSpec
-from pipeline.plan import Job, Plan, PlannedJob, State
+from pipeline.planning.plan import Job, Plan, PlannedJob, State
 from pipeline.precision import Precision
 from pipeline.publish.job_report import Status
 from pipeline.publish.terminal import print_plan, print_report

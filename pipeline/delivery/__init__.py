@@ -1,0 +1,1 @@
+"""From what became of the jobs to files, reports and the comment."""

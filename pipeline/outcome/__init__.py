@@ -1,0 +1,1 @@
+"""One job, from its engine to a verdict."""

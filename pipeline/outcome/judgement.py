@@ -1,0 +1,80 @@
+"""What speaks against an engine: missed tolerances, other precisions or tactics than asked for, budgets (pure)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.errors import AccuracyError, BuildError, RegressionError
+from pipeline.inspection.precision_shares import audit_precision, error_from_audit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.artefacts.recipe import Artefact
+    from pipeline.errors import PipelineError
+    from pipeline.manifest.types import Budgets
+    from pipeline.outcome.job import JobOutcome
+
+_MIB = 1 << 20
+_TACTICS_TOLD = 20
+
+
+def objection_to(outcome: JobOutcome) -> PipelineError | None:
+    """What is wrong with a job's engine, the gravest thing alone; ``None`` where nothing is. It must have an engine."""
+    job = outcome.planned.job
+    missed = [str(verdict) for verdict in outcome.verdicts if not verdict.passed]
+    if missed:
+        return AccuracyError(
+            f"{job.id} is not accurate enough",
+            why="; ".join(missed),
+            fix="keep the layers that matter in higher precision (`build.layer_precisions`), calibrate on more or "
+            "better data, or widen the tolerance if the loss is acceptable",
+        )
+    audit = (
+        audit_precision(outcome.layers, job.precision, outcome.judged_by.build.min_precision_share)
+        if outcome.layers
+        else None
+    )
+    if audit is not None and audit.fault:
+        return error_from_audit(audit)
+    if outcome.rebuilt is not None and outcome.rebuilt.outcome["differences"]:
+        return _other_tactics(job.id, outcome.rebuilt)
+    exceeded = list(_exceeded(outcome.judged_by.budgets, outcome))
+    if exceeded:
+        return RegressionError(
+            f"{job.id} exceeds its budget",
+            why="; ".join(exceeded),
+            fix="make it smaller or faster, or raise the budget",
+        )
+    return None
+
+
+def _other_tactics(job_id: str, rebuilt: Artefact) -> BuildError:
+    differences = rebuilt.outcome["differences"]
+    told = [f"{each['layer']}: {each['before']} -> {each['after']}" for each in differences[:_TACTICS_TOLD]]
+    more = [f"and {len(differences) - _TACTICS_TOLD} more"] if len(differences) > _TACTICS_TOLD else []
+    return BuildError(
+        f"{job_id} was built again from its own tactics, and {len(differences)} of {rebuilt.outcome['layers']} layers "
+        "run others",
+        why="\n".join((*told, *more)),
+        fix="use `deterministic: record` where the same tactics are not needed",
+    )
+
+
+def _exceeded(budgets: Budgets, outcome: JobOutcome) -> Iterator[str]:
+    engine, measurement = outcome.engine, outcome.measurement
+    assert engine is not None  # noqa: S101  an engine is what is judged
+    size_mib = int(engine.outcome["size_bytes"]) / _MIB
+    if budgets.engine_size_mib is not None and size_mib > budgets.engine_size_mib:
+        yield f"the engine has {size_mib:.2f} MiB, the budget is {budgets.engine_size_mib:g} MiB"
+    if budgets.build_s is not None and not engine.cached and engine.made_in_s > budgets.build_s:
+        yield f"the build took {engine.made_in_s:.1f} s, the budget is {budgets.build_s:g} s"
+    if budgets.latency_ms is not None and measurement is not None and measurement.compute.p50_ms > budgets.latency_ms:
+        yield f"an inference takes {measurement.compute.p50_ms:.3f} ms, the budget is {budgets.latency_ms:g} ms"
+    change = outcome.change
+    if change is not None and change.regressed and change.latency is not None:
+        low, high = change.latency.low_percent, change.latency.high_percent
+        yield (
+            f"an inference takes {change.latency.estimate_percent:.1f} % longer than with the base branch's engine, "
+            f"timed in turn ({low:.1f} % to {high:.1f} %), the budget is {change.budget_percent:g} %"
+        )

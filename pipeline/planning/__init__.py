@@ -1,0 +1,1 @@
+"""What is known and to be done before anything is built."""

@@ -1,0 +1,1 @@
+"""How each artefact is made from the ones before it, and its key."""
