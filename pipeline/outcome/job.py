@@ -11,6 +11,7 @@ from pipeline.compare.gates import held_to_base
 from pipeline.errors import BuildError, CacheError, Cancelled, DeviceError, ModelError, PipelineError
 from pipeline.outcome.base_comparison import with_comparison
 from pipeline.outcome.judgement import objection_to
+from pipeline.planning.data_checks import check_data
 from pipeline.planning.plan import State
 from pipeline.recipes.bench import benchmark_recipe, original_recipes
 from pipeline.recipes.engine import engine_check_recipe, engine_recipe
@@ -134,7 +135,7 @@ def _judged(
     model: SurveyedModel,
 ) -> JobOutcome:
     try:
-        for stage in (with_engine, _with_layers, _with_check, _with_timing, with_comparison):
+        for stage in (_with_data, with_engine, _with_layers, _with_check, _with_timing, with_comparison):
             outcome = stage(outcome, recipes, model)
         error = objection_to(outcome)
     except PipelineError as raised:
@@ -146,6 +147,14 @@ def _judged(
             fix="free some space, or check the permissions",
         )
     return replace(outcome, error=error)
+
+
+def _with_data(outcome: JobOutcome, recipes: Recipes, model: SurveyedModel) -> JobOutcome:
+    job = outcome.planned.job
+    if outcome.planned.state is State.BUILD:
+        # Before a build that may take hours, and whose engine could not be verified or timed.
+        check_data(recipes, {job.model.name: model}, [job])
+    return outcome
 
 
 def _with_engine(outcome: JobOutcome, recipes: Recipes, model: SurveyedModel) -> JobOutcome:

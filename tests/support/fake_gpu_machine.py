@@ -136,6 +136,7 @@ class FakeMachine:
             answers = {
                 "inspect-model": self._facts,
                 "check-operators": lambda *_: {"refused": []},
+                "check-data": lambda *_: {"samples": 1},
                 "prepare": self._prepared,
                 "build": self._built,
                 "refit": self._refitted,

@@ -66,6 +66,7 @@ def _recipes_are_names(monkeypatch: pytest.MonkeyPatch) -> None:
     def check(_job: Any, _model: Any, _engine: Any, recipes: Recipes) -> str | None:
         return "check" if recipes.workshop.answers["check"] is not None else None
 
+    monkeypatch.setattr(outcome, "check_data", lambda *_: None)
     monkeypatch.setattr(outcome, "engine_recipe", lambda *_: "engine")
     monkeypatch.setattr(outcome, "engine_check_recipe", check)
     monkeypatch.setattr(outcome, "benchmark_recipe", lambda *_: None)
@@ -176,6 +177,15 @@ def test_the_build_time_budget_counts_only_what_was_built_now() -> None:
     slow, old = (artefact(dict(ENGINE.outcome), cached=cached, made_in_s=99) for cached in (False, True))
     assert isinstance(outcome_of(Shop(slow), budgets=Budgets(build_s=10)).error, RegressionError)
     assert outcome_of(Shop(old), budgets=Budgets(build_s=10)).fit
+
+
+def test_data_that_does_not_fit_fails_the_job_before_anything_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise ModelError("evaluation.npz does not fit")
+
+    monkeypatch.setattr(outcome, "check_data", refuse)
+    found = outcome_of(Shop(ENGINE, CHECK), accuracy=accuracy(0.5))
+    assert (found.engine, str(found.error)) == (None, "evaluation.npz does not fit")
 
 
 @pytest.mark.parametrize("error", [BuildError("no"), ModelError("bad data"), Cancelled("stop")])
