@@ -79,6 +79,7 @@ def main() -> None:
                         job = inspected(job, folder / "runner-1", chance)
                     if job.speed is not None:
                         details.append(job_details(job, chance))
+                        job = held_to_budget(job, details[-1].change)
                     jobs.append(job)
         report = report_of(tuple(jobs), number)
         gates = (
@@ -202,6 +203,22 @@ def not_accurate(job: str, accuracy: AccuracyReport) -> FailureReport:
         why=f"{missed.metric} is {missed.measured}, at least {missed.limit} is asked",
         fix="calibrate on more data",
     )
+
+
+def held_to_budget(job: JobReport, change: Change | None) -> JobReport:
+    """The job, failed where its engine became slower than its budget allows."""
+    if change is None or not change.regressed or change.latency is None or job.failure is not None:
+        return job
+    low, high = change.latency.low_percent, change.latency.high_percent
+    failure = FailureReport(
+        kind="regression",
+        exit_code=8,
+        what=f"{job.id} exceeds its budget",
+        why=f"an inference takes {change.latency.estimate_percent:.1f} % longer than with the base branch's engine, "
+        f"timed in turn ({low:.1f} % to {high:.1f} %), the budget is {change.budget_percent:g} %",
+        fix="make it smaller or faster, or raise the budget",
+    )
+    return replace(job, status=Status.FAILED, failure=failure)
 
 
 def engine_report(job: str, size_bytes: int) -> EngineReport:

@@ -65,7 +65,7 @@ def test_the_sample_holds_every_case_that_a_reader_may_meet() -> None:
         for job in json.loads((SAMPLE / runner / "report.json").read_text())["jobs"]
     ]
     assert {"built", "cached", "failed", "skipped", "needs-runner"} == {job["status"] for job in jobs}
-    assert {"build", "accuracy"} == {job["failure"]["kind"] for job in jobs if job["failure"]}
+    assert {"build", "accuracy", "regression"} == {job["failure"]["kind"] for job in jobs if job["failure"]}
     assert any("<img" in job["model"] for job in jobs)
 
 
