@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from dataclasses import asdict, dataclass, replace
@@ -13,8 +12,8 @@ from pipeline.delivery.assemble import report_from_outcomes
 from pipeline.delivery.assemble_details import details_from_outcomes
 from pipeline.delivery.deliver import LOGS, deliver_engine, forget_report
 from pipeline.delivery.failure_logs import logs_from_outcomes
-from pipeline.delivery.unbegun import report_from_error
-from pipeline.errors import BuildError, Cancelled, ManifestError, ModelError, PipelineError, PublishError
+from pipeline.delivery.unbegun import unbegun_told
+from pipeline.errors import BuildError, Cancelled, ManifestError, ModelError
 from pipeline.manifest.load import load_manifest
 from pipeline.outcome.base_branch import Base, keep_baselines, load_base
 from pipeline.outcome.job import JobOutcome, run_exit_code
@@ -34,10 +33,11 @@ from pipeline.time_limits import RunLimit
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from pipeline.cache.store import Store
     from pipeline.planning.plan import Plan
+    from pipeline.publish.report import Report
     from pipeline.run import Context, Planned
     from pipeline.settings import Settings
 
@@ -94,8 +94,15 @@ def run(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
     clock = time.monotonic()
     limit = RunLimit(cancel, settings.time_limit_s)
     forget_report(settings.out)
+
+    def tell_unbegun(report: Report) -> None:
+        details = Details(commit=settings.revision.commit, image=settings.image)
+        announce(settings, cancel, report, details)
+        if as_json:
+            print_json(whole_to_json(report, details))
+
     with (
-        _failure_announced(settings, cancel, started, clock, as_json=as_json),
+        unbegun_told(settings.manifest, tell_unbegun),
         limit.watched(),
         Progress(sys.stderr) as progress,
         open_context(settings, cancel, progress, settings.out / LOGS) as context,
@@ -129,26 +136,6 @@ def run(settings: Settings, cancel: threading.Event, *, as_json: bool) -> int:
 
         settings.log.annotate(annotations_from_report(report))
     return report.exit_code or unpublished
-
-
-@contextlib.contextmanager
-def _failure_announced(
-    settings: Settings, cancel: threading.Event, started: str, clock: float, *, as_json: bool
-) -> Iterator[None]:
-    """Announce the run where an error ends it before its jobs are begun. The error goes on, whatever comes of that."""
-    try:
-        yield
-    except (Cancelled, PublishError):
-        raise
-    except PipelineError as error:
-        report = report_from_error(
-            error, manifest=settings.manifest, started=started, elapsed_s=time.monotonic() - clock
-        )
-        details = Details(commit=settings.revision.commit, image=settings.image)
-        announce(settings, cancel, report, details)
-        if as_json:
-            print_json(whole_to_json(report, details))
-        raise
 
 
 @dataclass(frozen=True, slots=True)

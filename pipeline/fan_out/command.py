@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from dataclasses import replace
@@ -12,8 +11,8 @@ from pipeline.delivery.announce import warned
 from pipeline.delivery.assemble import report_from_outcomes
 from pipeline.delivery.assemble_details import details_from_outcomes
 from pipeline.delivery.deliver import LOGS, deliver_engine, deliver_report, forget_report
-from pipeline.delivery.unbegun import report_from_error
-from pipeline.errors import Cancelled, PipelineError, PublishError
+from pipeline.delivery.unbegun import unbegun_told
+from pipeline.errors import PublishError
 from pipeline.fan_out.matrix import batches_from_jobs, github_matrix, gitlab_pipeline
 from pipeline.fan_out.settled import settled_or_planned
 from pipeline.outcome.base_branch import keep_baselines, load_base
@@ -29,8 +28,8 @@ from pipeline.stores import trusted_store_from_settings
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
 
+    from pipeline.publish.report import Report
     from pipeline.settings import Settings
 
 HOSTS = {"github": github_matrix, "gitlab": gitlab_pipeline}
@@ -45,8 +44,13 @@ def plan_matrix(settings: Settings, cancel: threading.Event, host: str) -> int:
     """
     started, clock = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), time.monotonic()
     forget_report(settings.out)
+
+    def tell(report: Report) -> None:
+        with warned():
+            deliver_report(settings.out, report, Details())
+
     with (
-        _failure_reported(settings, started, clock),
+        unbegun_told(settings.manifest, tell),
         Progress(sys.stderr) as progress,
         open_context(settings, cancel, progress, settings.out / LOGS) as context,
     ):
@@ -94,19 +98,3 @@ def plan_matrix(settings: Settings, cancel: threading.Event, host: str) -> int:
     if settings.step_outputs is not None:
         write_outputs(settings.step_outputs, {"matrix": matrix, "needed": str(bool(batches)).lower()})
     return 0
-
-
-@contextlib.contextmanager
-def _failure_reported(settings: Settings, started: str, clock: float) -> Iterator[None]:
-    """Write a report of the error that leaves no matrix, so that the report over all parts tells it. It goes on."""
-    try:
-        yield
-    except (Cancelled, PublishError):
-        raise
-    except PipelineError as error:
-        report = report_from_error(
-            error, manifest=settings.manifest, started=started, elapsed_s=time.monotonic() - clock
-        )
-        with warned():
-            deliver_report(settings.out, report, Details())
-        raise
