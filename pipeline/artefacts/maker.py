@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.artefacts.recipe import Artefact, Recipe, faults_of_outcome
 from pipeline.build.progress_monitor import progress_text
+from pipeline.cache.answers import previous_s_from_lookup
 from pipeline.child.children import Children
 from pipeline.errors import BuildError, Cancelled, ModelError, PipelineError
 from pipeline.paths import OutsideFolderError, contained, unlinked, write_bytes_atomically
-from pipeline.planning.plan import previous_s_from_lookup
 from pipeline.provenance.statement import PROVENANCE_FILE
 
 if TYPE_CHECKING:

@@ -56,6 +56,13 @@ class Off:
 CacheLookup = Hit | Miss | Rejected | Off
 
 
+def previous_s_from_lookup(lookup: CacheLookup) -> float | None:
+    """How long the same job, or the one most like it, took last time; ``None`` where nothing is recorded."""
+    if isinstance(lookup, Hit):
+        return lookup.receipt.duration_s
+    return lookup.previous_s if isinstance(lookup, Miss) else None
+
+
 class Commit(Enum):
     """What became of a commit."""
 

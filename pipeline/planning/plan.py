@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from pipeline.cache.answers import Hit, Miss
+from pipeline.cache.answers import Hit, previous_s_from_lookup
 from pipeline.errors import SettingsError
 from pipeline.near import near_spelling
 from pipeline.publish.figures import duration_text
@@ -106,13 +106,6 @@ def to_be_refitted(planned: PlannedJob, instead_of_s: float) -> PlannedJob:
 def not_to_be_refitted(planned: PlannedJob, hindrance: str) -> PlannedJob:
     """``planned`` where the weights alone changed, and the engine is built all the same."""
     return replace(planned, reason=f"{hindrance}; {planned.reason}", hindrance=hindrance)
-
-
-def previous_s_from_lookup(lookup: CacheLookup) -> float | None:
-    """How long the same job, or the one most like it, took last time; ``None`` where nothing is recorded."""
-    if isinstance(lookup, Hit):
-        return lookup.receipt.duration_s
-    return lookup.previous_s if isinstance(lookup, Miss) else None
 
 
 def needs_runner(job: Job, missing: str) -> PlannedJob:
