@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pipeline.cache.s3_bucket import S3Bucket
 
 _ATTEMPTS_AT_CONFLICTS = 5
+_REFUSALS_TO_BELIEVE = 3
 _PAUSE_S = 0.1
 _NOT_IMPLEMENTED = frozenset({"NotImplemented", "501"})
 _NOT_CREATED = PRECONDITION_FAILED | CONFLICT
@@ -40,7 +41,8 @@ class S3Objects:
         self._bucket = bucket
         self._lock = threading.Lock()
         self._written_s: dict[str, float] = {}
-        self._etags: dict[str, str] = {}
+        self._etags: dict[str, str | None] = {}
+        """``None`` where there was no object when it was looked for last."""
         self._renews = True
 
     def read(self, name: str, limit_bytes: int) -> bytes | None:
@@ -52,6 +54,8 @@ class S3Objects:
             try:
                 answer = self._bucket.call("GetObject", seen=NOT_FOUND, Key=name)
             except AnsweredError:
+                with self._lock:
+                    self._etags[name] = None
                 return None
             try:
                 with contextlib.closing(answer["Body"]) as body:
@@ -81,6 +85,7 @@ class S3Objects:
         }  # fmt: skip
         condition = self._as_seen(name) if replace else {"IfNoneMatch": "*"}
         seen = _NOT_REPLACED if replace else _NOT_CREATED
+        refusals = 0
         for _ in range(_ATTEMPTS_AT_CONFLICTS):
             try:
                 answer = self._bucket.call("PutObject", seen=seen, **condition, **sent)
@@ -92,6 +97,11 @@ class S3Objects:
                     condition = {}  # Some S3-compatible servers create conditionally, but do not replace so.
                     continue
                 if "IfMatch" in condition and self._etag_there(name) == condition["IfMatch"]:
+                    refusals += 1
+                    if refusals < _REFUSALS_TO_BELIEVE:
+                        # Another's write may have been under way, and is not seen before it has ended.
+                        self._bucket.pause(_PAUSE_S)
+                        continue
                     condition = {}  # Others refuse it although it holds, like Ceph's gateway where versions are kept.
                     continue
                 with self._lock:
@@ -162,10 +172,11 @@ class S3Objects:
                     yield match, StoredStat(int(found["Size"]), float(int(found["LastModified"].timestamp())))
 
     def _as_seen(self, name: str) -> dict[str, str]:
-        """The condition that an object is still the one that was read last or, where none was, that is there now."""
+        """The condition that an object is as it was when it was last looked for or, where it was not, as it is now."""
         with self._lock:
-            etag = self._etags.get(name)
-        etag = etag or self._etag_there(name)
+            looked, etag = name in self._etags, self._etags.get(name)
+        if not looked:
+            etag = self._etag_there(name)
         return {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
 
     def _etag_there(self, name: str) -> str | None:

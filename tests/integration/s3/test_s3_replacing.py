@@ -159,6 +159,16 @@ def test_what_is_replaced_unread_is_asked_for_first(faulty: S3Place, proxy: Faul
     assert faulty.store.put_receipt("engine", KEY.digest, third, replace=True)
 
 
+def test_what_was_not_there_when_it_was_looked_for_takes_the_place_of_nothing(place: S3Place, gateway: Gateway) -> None:
+    assert place.store.get_receipt("timing", KEY.digest) is None
+    with S3Place(gateway.endpoint_url, prefix=place.prefix) as other:
+        assert other.store.put_receipt("timing", KEY.digest, b"theirs", replace=True)
+
+    assert not place.store.put_receipt("timing", KEY.digest, b"ours", replace=True)
+    assert place.store.get_receipt("timing", KEY.digest) == b"theirs"
+    assert place.store.put_receipt("timing", KEY.digest, b"theirs and ours", replace=True)
+
+
 def test_a_receipt_takes_the_place_of_whatever_is_there(place: S3Place, gateway: Gateway) -> None:
     assert place.store.get_receipt("engine", KEY.digest) is None
     replace_receipt(place.store, "engine", KEY.digest, b"ours")
