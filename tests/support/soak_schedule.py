@@ -11,7 +11,10 @@ from tests.support.fake_host import HANG_UP
 
 PLACES = ("folder", "bucket", "folder and bucket")
 BUILDS = tuple(f"build-{precision}-{sm}" for precision in ("fp32", "fp16", "int8") for sm in ("8.6", "8.9", "12.0"))
-TASKS = (*BUILDS, "inspect-model", "check-operators*", "calibrate-*", "prepare-int8", "verify-fp16", "verify-int8")
+TASKS = (
+    *BUILDS, "inspect-model", "check-operators*", "check-data", "calibrate-*", "prepare-int8",
+    "verify-fp16", "verify-int8",
+)  # fmt: skip
 CHILD_FAULTS = (
     {"fault": "crash"},
     {"fault": "killed"},

@@ -188,6 +188,14 @@ def test_data_that_does_not_fit_fails_the_job_before_anything_is_built(monkeypat
     assert (found.engine, str(found.error)) == (None, "evaluation.npz does not fit")
 
 
+def test_a_look_at_the_data_that_fails_itself_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: Any) -> None:
+        raise BuildError("the check-data task crashed")
+
+    monkeypatch.setattr(outcome, "check_data", crash)
+    assert outcome_of(Shop(ENGINE, CHECK), accuracy=accuracy(0.5)).fit
+
+
 @pytest.mark.parametrize("error", [BuildError("no"), ModelError("bad data"), Cancelled("stop")])
 def test_an_error_of_a_stage_is_the_jobs_error(error: PipelineError) -> None:
     assert outcome_of(Shop(error)).error is error
