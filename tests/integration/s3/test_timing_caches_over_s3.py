@@ -150,7 +150,7 @@ def test_a_run_whose_engines_are_all_cached_asks_for_none(runners: Runners, prox
 def test_reading_and_storing_them_takes_a_few_requests(runners: Runners, proxy: FaultyProxy) -> None:
     runners.main(1)
     runners.change(2, endpoint_url=proxy.endpoint_url)
-    assert asked(proxy) == ["GET trusted", "GET pr", "GET pr", "HEAD pr", "PUT pr"]
+    assert asked(proxy) == ["GET trusted", "GET pr", "GET pr", "PUT pr"]
     proxy.requests.clear()
     runners.change(3, endpoint_url=proxy.endpoint_url)
     assert asked(proxy) == ["GET trusted", "GET pr", "GET pr", "PUT pr"]
