@@ -12,8 +12,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cache.s3_errors import EXPIRED, failed_from_botocore, failed_from_client_error, is_expired_unsaid
-from pipeline.cache.store import Extent, StoreFailed
+from pipeline.cache.s3_errors import failed_from_botocore, failed_from_client_error
+from pipeline.cache.shared_client import SharedClient
+from pipeline.cache.store import StoreFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,10 +53,8 @@ class S3Bucket:
     ) -> None:
         self.address = address
         self._cancel = cancel or threading.Event()
-        self._make_client = make_client or make_s3_client
-        self._lock = threading.Lock()
-        self._client: Any = None
-        self._generation = 0
+        make = make_client or make_s3_client
+        self._client = SharedClient(lambda: make(address), "s3", self._cancel)
         self._common: dict[str, Any] = {"Bucket": address.bucket}
         if address.owner:
             self._common["ExpectedBucketOwner"] = address.owner
@@ -71,17 +70,7 @@ class S3Bucket:
         Raises ``AnsweredError`` for the error codes in ``seen``, ``StoreFailed`` for all others. A client whose
         credentials have expired is replaced once, by one that asks boto3's default chain anew.
         """
-        client, generation = self._current()
-        try:
-            return self._try(client, operation, seen, parameters)
-        except _Expired:
-            client = self._renewed(generation)
-            if "Body" in parameters and not isinstance(parameters["Body"], bytes):
-                parameters["Body"].seek(0)
-        try:
-            return self._try(client, operation, seen, parameters)
-        except _Expired as error:
-            raise error.failure from error
+        return self._client.call(lambda client: self._try(client, operation, seen, parameters), "its configuration")
 
     def pages(self, operation: str, **parameters: Any) -> Iterator[dict[str, Any]]:
         """The pages of a listing. Raises ``StoreFailed``, also where a server cannot say how it goes on."""
@@ -98,8 +87,7 @@ class S3Bucket:
 
     def check_cancelled(self) -> None:
         """Raise ``StoreFailed`` where the run was cancelled."""
-        if self._cancel.is_set():
-            raise StoreFailed("the run was cancelled", extent=Extent.PLACE)
+        self._client.check_cancelled()
 
     def pause(self, delay_s: float) -> None:
         """Wait before another try, unless the run is cancelled (``StoreFailed``)."""
@@ -110,6 +98,8 @@ class S3Bucket:
         from botocore.exceptions import BotoCoreError, ClientError
 
         self.check_cancelled()
+        if "Body" in parameters and not isinstance(parameters["Body"], bytes):
+            parameters["Body"].seek(0)  # an earlier try has read it
         method = getattr(client, _METHODS[operation])
         try:
             answer: dict[str, Any] = method(**self._common, **parameters)
@@ -118,10 +108,7 @@ class S3Bucket:
             if code in seen:
                 retries = int(error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0))
                 raise AnsweredError(code, retries) from error
-            failure = failed_from_client_error(operation, error.response)
-            if code in EXPIRED or is_expired_unsaid(operation, code):
-                raise _Expired(failure) from error
-            raise failure from error
+            raise failed_from_client_error(operation, error.response) from error
         except (BotoCoreError, OSError) as error:
             raise failed_from_botocore(operation, error) from error
         missing = [name for name in _ANSWERS.get(operation, ()) if name not in answer]
@@ -129,39 +116,6 @@ class S3Bucket:
             fix = "check the address of its endpoint: something else than S3 may answer there"
             raise StoreFailed(f"it answered {operation} without {missing[0]}", fix=fix)
         return answer
-
-    def _current(self) -> tuple[Any, int]:
-        with self._lock:
-            if self._client is None:
-                self._client = self._made()
-            return self._client, self._generation
-
-    def _renewed(self, generation: int) -> Any:
-        """A client that is newer than ``generation``, made once for all threads that ask."""
-        with self._lock:
-            if self._generation == generation:
-                self._client = self._made()
-                self._generation += 1
-            return self._client
-
-    def _made(self) -> Any:
-        from botocore.exceptions import BotoCoreError
-
-        try:
-            client = self._make_client(self.address)
-        except (BotoCoreError, ValueError) as error:
-            raise failed_from_botocore("its configuration", error) from error
-        client.meta.events.register("before-send.s3", self._before_send)
-        return client
-
-    def _before_send(self, **_details: Any) -> None:
-        self.check_cancelled()
-
-
-class _Expired(Exception):  # noqa: N818 - a finding, passed on within this module
-    def __init__(self, failure: StoreFailed) -> None:
-        super().__init__(failure.reason)
-        self.failure = failure
 
 
 class Deadline:

@@ -38,9 +38,13 @@ _PLACE_CODES: Mapping[str, tuple[str, str]] = {
 }
 
 
-def is_expired_unsaid(operation: str, code: str) -> bool:
-    """Whether this may be how S3 refuses expired credentials: an answer to ``HEAD`` has no body to say it in."""
-    return operation == "HeadObject" and code == "400"
+class CredentialsExpired(StoreFailed):
+    """The credentials were refused with ``code``, certainly or perhaps because they have expired."""
+
+    def __init__(self, code: str) -> None:
+        may = "have" if code in EXPIRED else "may have"
+        fix = "take credentials that outlive the run, or that boto3 can renew"
+        super().__init__(f"the credentials {may} expired ({code})", fix=fix, extent=Extent.PLACE)
 
 
 def failed_from_client_error(operation: str, response: Mapping[str, Any]) -> StoreFailed:
@@ -51,10 +55,9 @@ def failed_from_client_error(operation: str, response: Mapping[str, Any]) -> Sto
     if code in _PLACE_CODES:
         phrase, fix = _PLACE_CODES[code]
         return StoreFailed(f"{phrase} ({code})", fix=fix, extent=Extent.PLACE)
-    if code in EXPIRED or is_expired_unsaid(operation, code):
-        fix = "take credentials that outlive the run, or that boto3 can renew"
-        may = "have" if code in EXPIRED else "may have"
-        return StoreFailed(f"the credentials {may} expired ({code})", fix=fix, extent=Extent.PLACE)
+    # An answer to HEAD has no body to say in that they have expired.
+    if code in EXPIRED or (operation == "HeadObject" and code == "400"):
+        return CredentialsExpired(code)
     if code in _DENIED and operation in _WRITES:
         fix = "if this job should write, allow s3:PutObject and s3:AbortMultipartUpload below its own prefix"
         return StoreFailed(f"this job may only read it ({operation}: {detail})", fix=fix, extent=Extent.WRITES)

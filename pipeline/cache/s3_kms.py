@@ -10,7 +10,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cache.s3_bucket import ATTEMPTS, CONNECT_TIMEOUT_S, READ_TIMEOUT_S
-from pipeline.cache.s3_errors import EXPIRED, failed_from_botocore
+from pipeline.cache.s3_errors import EXPIRED, CredentialsExpired, failed_from_botocore
+from pipeline.cache.shared_client import SharedClient
 from pipeline.cache.store import Extent, StoreFailed
 
 if TYPE_CHECKING:
@@ -22,10 +23,6 @@ _DENIED = frozenset({"AccessDeniedException", "AccessDenied", "403"})
 _UNUSABLE = frozenset(
     {"NotFoundException", "DisabledException", "KMSInvalidStateException", "InvalidKeyUsageException"}
 )
-
-
-class _Expired(StoreFailed):
-    """As such it goes no further than the second try."""
 
 
 class KmsSeal:
@@ -40,10 +37,7 @@ class KmsSeal:
         self, key_id: str, *, cancel: threading.Event | None = None, make_client: Callable[[], Any] | None = None
     ) -> None:
         self._key_id = key_id
-        self._cancel = cancel or threading.Event()
-        self._make_client = make_client or _make_kms_client
-        self._lock = threading.Lock()
-        self._client: Any = None
+        self._client = SharedClient(make_client or _make_kms_client, "kms", cancel or threading.Event())
 
     def sign(self, message: bytes) -> bytes:
         """See ``Seal``."""
@@ -62,17 +56,12 @@ class KmsSeal:
 
         A client whose credentials have expired is replaced once, as that of a bucket is.
         """
-        client = self._current(method)
-        try:
-            return self._try(client, method, parameters)
-        except _Expired:
-            client = self._current(method, instead_of=client)
-        return self._try(client, method, parameters)
+        return self._client.call(lambda client: self._try(client, method, parameters), method)
 
     def _try(self, client: Any, method: str, parameters: dict[str, Any]) -> Any:
         from botocore.exceptions import BotoCoreError, ClientError
 
-        self._check_cancelled()
+        self._client.check_cancelled()
         try:
             return getattr(client, method)(KeyId=self._key_id, MacAlgorithm=_MAC, **parameters)
         except ClientError as error:
@@ -82,23 +71,6 @@ class KmsSeal:
             raise _failed(method, code) from error
         except (BotoCoreError, OSError) as error:
             raise failed_from_botocore(method, error) from error
-
-    def _current(self, method: str, *, instead_of: Any = None) -> Any:
-        """The client, made anew where it is still ``instead_of``; one for all threads."""
-        from botocore.exceptions import BotoCoreError
-
-        with self._lock:
-            if self._client is instead_of:
-                try:
-                    self._client = self._make_client()
-                except (BotoCoreError, ValueError) as error:
-                    raise failed_from_botocore(method, error) from error
-                self._client.meta.events.register("before-send.kms", self._check_cancelled)
-            return self._client
-
-    def _check_cancelled(self, **_details: Any) -> None:
-        if self._cancel.is_set():
-            raise StoreFailed("the run was cancelled", extent=Extent.PLACE)
 
 
 def _failed(method: str, code: str) -> StoreFailed:
@@ -111,8 +83,7 @@ def _failed(method: str, code: str) -> StoreFailed:
         fix = "allow kms:VerifyMac on the key that seals the cache"
         return StoreFailed(f"seals cannot be verified ({code})", fix=fix, extent=extent)
     if code in EXPIRED:
-        fix = "take credentials that outlive the run, or that boto3 can renew"
-        return _Expired(f"the credentials have expired ({code})", fix=fix, extent=Extent.PLACE)
+        return CredentialsExpired(code)
     if code in _UNUSABLE:
         fix = "it must be an enabled HMAC_256 key of usage GENERATE_VERIFY_MAC, in this account and region"
         return StoreFailed(f"the key that seals the cache cannot be used ({code})", fix=fix, extent=extent)
