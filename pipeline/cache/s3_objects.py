@@ -85,31 +85,19 @@ class S3Objects:
         }  # fmt: skip
         condition = self._as_seen(name) if replace else {"IfNoneMatch": "*"}
         seen = _NOT_REPLACED if replace else _NOT_CREATED
-        refusals = 0
-        for _ in range(_ATTEMPTS_AT_CONFLICTS):
-            try:
-                answer = self._bucket.call("PutObject", seen=seen, **condition, **sent)
-            except AnsweredError as error:
-                if error.code in CONFLICT:
-                    self._bucket.pause(_PAUSE_S)
-                    continue
-                if error.code in _NOT_IMPLEMENTED and condition:
-                    condition = {}  # Some S3-compatible servers create conditionally, but do not replace so.
-                    continue
-                if "IfMatch" in condition and self._etag_there(name) == condition["IfMatch"]:
-                    refusals += 1
-                    if refusals < _REFUSALS_TO_BELIEVE:
-                        # Another's write may have been under way, and is not seen before it has ended.
-                        self._bucket.pause(_PAUSE_S)
-                        continue
-                    condition = {}  # Others refuse it although it holds, like Ceph's gateway where versions are kept.
-                    continue
+        codes: list[str] = []
+        while len(codes) < _ATTEMPTS_AT_CONFLICTS:
+            refusal = self._refusal(name, seen, condition | sent)
+            if refusal is None:
+                return True
+            codes.append(refusal.code)
+            next_condition = self._condition_after(name, condition, codes)
+            if next_condition is None:
                 with self._lock:
                     self._etags.pop(name, None)
                 # An earlier try of this very call may have stored it although its answer was lost.
-                return error.retries > 0 and self.read(name, len(data)) == data
-            self._note_etag(name, answer)
-            return True
+                return refusal.retries > 0 and self.read(name, len(data)) == data
+            condition = next_condition
         raise StoreFailed(f"other runs write {name} again and again")
 
     def renew_read(self, name: str, older_than_s: float) -> None:
@@ -178,6 +166,30 @@ class S3Objects:
         if not looked:
             etag = self._etag_there(name)
         return {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+
+    def _refusal(self, name: str, seen: frozenset[str], sent: dict[str, Any]) -> AnsweredError | None:
+        """The refusal, one of ``seen``, of an object that is sent; ``None`` where it is stored."""
+        try:
+            answer = self._bucket.call("PutObject", seen=seen, **sent)
+        except AnsweredError as error:
+            return error
+        self._note_etag(name, answer)
+        return None
+
+    def _condition_after(self, name: str, condition: dict[str, str], codes: list[str]) -> dict[str, str] | None:
+        """The condition of the next try to write, after the refusals ``codes``; ``None`` where another was first."""
+        if codes[-1] in CONFLICT:
+            self._bucket.pause(_PAUSE_S)
+            return condition
+        if codes[-1] in _NOT_IMPLEMENTED and condition:
+            return {}  # Some S3-compatible servers create conditionally, but do not replace so.
+        if "IfMatch" not in condition or self._etag_there(name) != condition["IfMatch"]:
+            return None
+        if sum(code not in CONFLICT for code in codes) < _REFUSALS_TO_BELIEVE:
+            # Another's write may have been under way, and is not seen before it has ended.
+            self._bucket.pause(_PAUSE_S)
+            return condition
+        return {}  # Others refuse it although it holds, like Ceph's gateway where versions are kept.
 
     def _etag_there(self, name: str) -> str | None:
         """The ETag of the object that is there now; ``None`` where there is none."""
