@@ -44,12 +44,10 @@ def unlinked(folder: Path, relative: str) -> Path:
     pure = PurePosixPath(relative)
     if pure.is_absolute() or not pure.parts or ".." in pure.parts or "\0" in relative or "\\" in relative:
         raise OutsideFolderError(f"{relative!r} must be a relative path below {folder}")
-    path = folder
-    for part in pure.parts:
-        path = path / part
-        if path.is_symlink():
-            raise OutsideFolderError(f"{path} is a symbolic link")
-    return path
+    link = link_on_the_way(Path(relative), folder)
+    if link:
+        raise OutsideFolderError(f"{link} is a symbolic link")
+    return folder / pure
 
 
 def link_on_the_way(path: Path, folder: Path) -> Path | None:

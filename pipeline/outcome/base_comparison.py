@@ -15,7 +15,8 @@ from pipeline.compare.measured import samples_from_measurement
 from pipeline.compare.schedule import Side
 from pipeline.digest import digest_from_file
 from pipeline.errors import BuildError, Cancelled, PipelineError
-from pipeline.recipes.bench import START_S, benchmark_gpus, benchmark_request, benchmark_settings, engine_file
+from pipeline.recipes.bench import START_S, benchmark_request, benchmark_settings, engine_file
+from pipeline.recipes.engine_request import gpus_to_run_on
 from pipeline.recipes.inspection import layers_of, layers_recipe
 from pipeline.recipes.measurement_keys import comparison_key
 from pipeline.recipes.stripped import engine_with_weights, entry_with_weights, runnable_file
@@ -73,7 +74,7 @@ def comparison_recipe(outcome: JobOutcome, entry: Hit, model: SurveyedModel, rec
     """
     job, engine, base, benchmark = outcome.planned.job, outcome.engine, outcome.base, model.spec.benchmark
     assert engine is not None and base is not None and benchmark is not None  # noqa: S101, PT018  see above
-    gpus = benchmark_gpus(job, recipes)
+    gpus = gpus_to_run_on(job, recipes)
     settings = {**benchmark_settings(benchmark, model), "warmup_s": _WARMUP_S, "duration_s": _DURATION_S}
     budget_percent = outcome.judged_by.budgets.regression_percent
     digest = engine.digest(engine.outcome["engine"])

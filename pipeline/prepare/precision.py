@@ -44,8 +44,8 @@ def prepare_model(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     ``warnings``.
 
     FP32 and TF32 differ in the builder alone; their model is copied where all is inside and every node named, else
-    written with that. A model that has
-    Q/DQ nodes already is not quantized again. The same request gives the same bytes.
+    written with that. A model that has Q/DQ nodes already is not quantized again. The same request gives the same
+    bytes.
 
     Raises ``ModelError`` for a glob without a node, a table that does not fit, and a result that is not valid ONNX.
     """

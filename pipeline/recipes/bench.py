@@ -34,7 +34,7 @@ _LONGEST_WARMUP_S = 15.0
 
 def benchmark_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipes: Recipes) -> Recipe | None:
     """The timing of a job's engine; ``None`` where nothing is to be timed, or no GPU of the target is here."""
-    benchmark, gpus = model.spec.benchmark, benchmark_gpus(job, recipes)
+    benchmark, gpus = model.spec.benchmark, gpus_to_run_on(job, recipes)
     if benchmark is None or not gpus:
         return None
     file: str = engine.outcome["engine"]
@@ -67,7 +67,7 @@ def benchmark_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipes: 
 
 def original_recipes(job: Job, model: SurveyedModel, recipes: Recipes) -> tuple[Recipe, ...]:
     """The timing of the original model in each framework that the manifest names, on the job's kind of GPU."""
-    benchmark, gpus = model.spec.benchmark, benchmark_gpus(job, recipes)
+    benchmark, gpus = model.spec.benchmark, gpus_to_run_on(job, recipes)
     if benchmark is None or not gpus:
         return ()
     return tuple(_original(framework, benchmark, model, gpus, recipes) for framework in benchmark.originals)
@@ -174,11 +174,6 @@ def _fits(asked: Mapping[str, tuple[int, ...]], profile: Mapping[str, Any]) -> b
         if not all(low <= size <= high for low, size, high in zip(shapes.min, shape, shapes.max, strict=True)):
             return False
     return True
-
-
-def benchmark_gpus(job: Job, recipes: Recipes) -> tuple[GpuDevice, ...]:
-    """The GPUs here that a job's engine can be timed on."""
-    return gpus_to_run_on(job, recipes)
 
 
 def _faults(_files: Mapping[str, Path], outcome: Mapping[str, Any]) -> tuple[str, ...]:
