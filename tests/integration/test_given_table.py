@@ -11,21 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.digits import digits_manifest
 from tests.support.recorded_tensorrt import REAL_TABLE
 
 ROOT = Path(__file__).parents[2]
-MANIFEST = """
-version: 1
-models:
-  - name: digits
-    onnx: model.onnx
-    profiles:
-      - image: {min: [1, 1, 8, 8], opt: [8, 1, 8, 8], max: [32, 1, 8, 8]}
-    targets: [{compute_capability: "8.9", runtime: tensorrt-rtx}]
-    precisions: [int8]
-    calibration: {table: team.table}
-    accuracy: {data: evaluation.npz, labels: evaluation-labels.npy}
-"""
+MANIFEST = digits_manifest(
+    "calibration: {table: team.table}", "accuracy: {data: evaluation.npz, labels: evaluation-labels.npy}"
+)
 
 
 @pytest.fixture

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 from functools import partial
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,18 +12,12 @@ from pipeline import run
 from pipeline.child.supervisor import run_task
 from pipeline.child.tasks import TASKS
 from pipeline.commands.cli import main
+from tests.support.digits import copy_of_example, digits_manifest
 
-EXAMPLE = Path(__file__).parents[2] / "examples/digits"
-MANIFEST = """
-version: 1
-models:
-  - name: digits
-    onnx: model.onnx
-    profiles:
-      - image: {min: [1, 1, 8, 8], opt: [8, 1, 8, 8], max: [32, 1, 8, 8]}
-    targets: [{compute_capability: "8.6", runtime: tensorrt-rtx}, {compute_capability: "8.9", runtime: tensorrt-rtx}]
-    precisions: [fp32]
-"""
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MANIFEST = digits_manifest(precision="fp32", compute_capabilities=("8.6", "8.9"))
 
 
 @pytest.mark.parametrize(
@@ -41,7 +34,7 @@ models:
 def test_T05_F24_F26_the_other_job_is_built(
     wrong: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copy(EXAMPLE / "model.onnx", tmp_path)
+    copy_of_example(tmp_path, "model.onnx")
     (tmp_path / "trt-engines.yaml").write_text(MANIFEST)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LC_ALL", wrong)

@@ -14,24 +14,15 @@ from pipeline.child.outcome import result_from_outcome
 from pipeline.child.supervisor import run_task
 from pipeline.commands.cli import main
 from pipeline.errors import BuildError
+from tests.support.digits import copy_of_example, digits_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-EXAMPLE = Path(__file__).parents[2] / "examples/digits"
 FILES = ("model.onnx", "calibration.npz", "evaluation.npz")
-MANIFEST = """\
-version: 1
-models:
-  - name: digits
-    onnx: model.onnx
-    profiles:
-      - image: {min: [1, 1, 8, 8], opt: [8, 1, 8, 8], max: [32, 1, 8, 8]}
-    targets: [{compute_capability: "8.9", runtime: tensorrt-rtx}]
-    precisions: [int8]
-    calibration: {data: calibration.npz, method: entropy, samples: 16}
-    accuracy: {data: evaluation.npz}
-"""
+MANIFEST = digits_manifest(
+    "calibration: {data: calibration.npz, method: entropy, samples: 16}", "accuracy: {data: evaluation.npz}"
+)
 TASKS = ("inspect-model", "check-operators", "check-data", "calibrate", "prepare", "build", "verify")
 OTHERS = (5, [5])
 
@@ -39,8 +30,7 @@ Answers = dict[str, tuple[Path, dict[str, Any]]]
 
 
 def run_in(folder: Path, environment: pytest.MonkeyPatch) -> int:
-    for name in FILES:
-        shutil.copy(EXAMPLE / name, folder)
+    copy_of_example(folder, *FILES)
     (folder / "trt-engines.yaml").write_text(MANIFEST)
     environment.chdir(folder)
     return main(["run"], {})

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pipeline.commands.cli import main
 from tests.support import hostile_data as zoo
+from tests.support.digits import copy_of_example, digits_manifest
 from tests.support.hostile_models import SECRET
 
-EXAMPLE = Path(__file__).parents[2] / "examples/digits"
-MANIFEST = """\
-version: 1
-models:
-  - name: digits
-    onnx: model.onnx
-    profiles:
-      - image: {{min: [1, 1, 8, 8], opt: [8, 1, 8, 8], max: [32, 1, 8, 8]}}
-    targets: [{{compute_capability: "8.9", runtime: tensorrt-rtx}}]
-    precisions: [int8]
-    {use}
-"""
+if TYPE_CHECKING:
+    from pathlib import Path
+
 CALIBRATION = "calibration: {{data: {name}, method: entropy}}"
 DEEP = "(" * 3000 + ")" * 3000
 
@@ -33,14 +24,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "sentinel.bin").write_bytes(SECRET)
     inside = tmp_path / "inside"
     inside.mkdir()
-    shutil.copy(EXAMPLE / "model.onnx", inside)
     monkeypatch.chdir(inside)
-    return inside
+    return copy_of_example(inside, "model.onnx")
 
 
 def refused(folder: Path, capfd: pytest.CaptureFixture[str], use: str) -> tuple[int, str]:
     """The exit code and all that a run with ``use`` in its manifest said, after looking for what must never be."""
-    (folder / "trt-engines.yaml").write_text(MANIFEST.format(use=use))
+    (folder / "trt-engines.yaml").write_text(digits_manifest(use))
     code = main(["run"], {"GITHUB_ACTIONS": "false"})
     captured = capfd.readouterr()
     said = captured.out + captured.err

@@ -9,21 +9,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.commands.cli import main
+from tests.support.digits import EXAMPLE, copy_of_example, digits_manifest
 
-EXAMPLE = Path(__file__).parents[2] / "examples/digits"
 SECRET = "canary-3b1d90"
 JOB = "digits/sm_89/int8"
-MANIFEST = """\
-version: 1
-models:
-  - name: digits
-    onnx: model.onnx
-    profiles:
-      - image: {{min: [1, 1, 8, 8], opt: [8, 1, 8, 8], max: [32, 1, 8, 8]}}
-    targets: [{{compute_capability: "8.9", runtime: tensorrt-rtx}}]
-    precisions: [int8]
-    calibration: {{data: calibration.npz, method: entropy, samples: {samples}}}
-"""
 FORMS = ("json", "md", "html")
 FAILS, BUILDS = 100_000, 16
 
@@ -35,14 +24,13 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "outside").mkdir()
     folder = tmp_path / "checkout"
     folder.mkdir()
-    for name in ("model.onnx", "calibration.npz"):
-        shutil.copy(EXAMPLE / name, folder)
     monkeypatch.chdir(folder)
-    return folder
+    return copy_of_example(folder, "model.onnx", "calibration.npz")
 
 
 def run(checkout: Path, samples: int) -> int:
-    (checkout / "trt-engines.yaml").write_text(MANIFEST.format(samples=samples))
+    calibration = f"calibration: {{data: calibration.npz, method: entropy, samples: {samples}}}"
+    (checkout / "trt-engines.yaml").write_text(digits_manifest(calibration))
     return main(["run"], {})
 
 

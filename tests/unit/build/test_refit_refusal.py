@@ -78,6 +78,24 @@ class _NoEngine(Builder):
         self.native.log.take("ERROR", self.line)
 
 
+def _build_with(monkeypatch: pytest.MonkeyPatch, native: Native) -> None:
+    """Let the next build take ``native``, with nothing asked of its configuration."""
+    monkeypatch.setattr(tensorrt, "NativeTensorRT", lambda: native)
+    for name in ("configure", "ask_for_precision", "add_profiles", "load_timing_cache"):
+        monkeypatch.setattr(tensorrt, name, lambda *_arguments, **_named: None)
+
+
+def _request(*, refit: bool) -> BuildRequest:
+    return BuildRequest(
+        runtime="tensorrt",
+        model=Path("model.onnx"),
+        compute_capability=(9, 0),
+        precision=Precision.FP16,
+        typing="weak",
+        refit=refit,
+    )
+
+
 @pytest.mark.parametrize(("refit", "kind"), [(True, NotRefittableError), (False, BuildError)])
 def test_a_build_that_returns_nothing_raises_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, refit: bool, kind: type[BuildError]
@@ -87,19 +105,9 @@ def test_a_build_that_returns_nothing_raises_it(
     builder.native, builder.line = native, NO_KERNEL
     # Logged before the build, so that it says nothing of why that failed.
     native.log.take("ERROR", "myelinCache.h: the timing cache is out of memory")
-    monkeypatch.setattr(tensorrt, "NativeTensorRT", lambda: native)
-    for name in ("configure", "ask_for_precision", "add_profiles", "load_timing_cache"):
-        monkeypatch.setattr(tensorrt, name, lambda *_arguments, **_named: None)
-    request = BuildRequest(
-        runtime="tensorrt",
-        model=Path("model.onnx"),
-        compute_capability=(9, 0),
-        precision=Precision.FP16,
-        typing="weak",
-        refit=refit,
-    )
+    _build_with(monkeypatch, native)
     with pytest.raises(BuildError) as caught:
-        tensorrt.build_engine(request, tmp_path)
+        tensorrt.build_engine(_request(refit=refit), tmp_path)
     assert type(caught.value) is kind
 
 
@@ -117,19 +125,9 @@ def test_a_refittable_engine_of_a_version_that_gets_them_wrong_is_warned_of(
 ) -> None:
     parsed = SimpleNamespace(**vars(network([], [])), num_outputs=0)
     trt = SimpleNamespace(**(vars(TRT) | {"__version__": version}))
-    monkeypatch.setattr(tensorrt, "NativeTensorRT", lambda: Native(_Whole(""), parsed, trt))
+    _build_with(monkeypatch, Native(_Whole(""), parsed, trt))
     header = PlanHeader(magic="ftrt", version=version, size_bytes=None, capability_mask=None)
     for name, given in (("checked_header", header), ("write_weights", "weights.json"), ("kept_tactics", None)):
         monkeypatch.setattr(tensorrt, name, lambda *_arguments, given=given: given)
-    for name in ("configure", "ask_for_precision", "add_profiles", "load_timing_cache"):
-        monkeypatch.setattr(tensorrt, name, lambda *_arguments, **_named: None)
-    request = BuildRequest(
-        runtime="tensorrt",
-        model=Path("model.onnx"),
-        compute_capability=(9, 0),
-        precision=Precision.FP16,
-        typing="weak",
-        refit=refit,
-    )
-    told = tensorrt.build_engine(request, tmp_path).warnings
+    told = tensorrt.build_engine(_request(refit=refit), tmp_path).warnings
     assert any("drop the bias of matrix products" in text for text in told) == warned
