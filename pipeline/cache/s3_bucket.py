@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pipeline.cache.s3_address import S3Address
 
 CONNECT_TIMEOUT_S = 3.0
-READ_TIMEOUT_S = 6.0
+READ_TIMEOUT_S = 4.0
+"""A run that is cancelled has 5 s to end, and waits for no more than the answer that is under way."""
 ATTEMPTS = 3
 _HASTE_S = 1.0
 _CONNECTIONS = 64

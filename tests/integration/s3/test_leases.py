@@ -196,6 +196,22 @@ def test_F22_a_cancelled_run_ends_in_time_where_the_server_hangs(
     assert time.monotonic() - started_s < 5
 
 
+def test_F22_a_run_that_is_cancelled_while_the_server_keeps_an_answer_back_ends_in_time(
+    tmp_path: Path, proxy: FaultyProxy, place: S3Place
+) -> None:
+    proxy.script = always(Fault(delay_s=60), "/receipt/")
+    cancelled = PacedRun(tmp_path / "cancelled", *arguments(proxy.endpoint_url, place.prefix, "digits/sm_89/fp32"))
+    deadline_s = time.monotonic() + 60
+    while not proxy.count("/receipt/") and time.monotonic() < deadline_s:
+        time.sleep(0.02)
+    started_s = time.monotonic()
+    cancelled.process.terminate()
+    cancelled.process.communicate(timeout=60)
+
+    assert cancelled.process.returncode == 130
+    assert time.monotonic() - started_s < 5
+
+
 @pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (500, "InternalError")])
 def test_a_server_that_refuses_leases_lets_everybody_build(
     tmp_path: Path, proxy: FaultyProxy, place: S3Place, status: int, code: str
