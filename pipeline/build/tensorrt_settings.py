@@ -62,7 +62,7 @@ def ask_for_precision(trt: Any, network: Any, config: Any, request: BuildRequest
     """Set the flags of a weakly typed network, and the layers that are to keep a higher precision.
 
     A layer that may run in FP16 at least runs in FP32 where the network has no FP16: TensorRT refuses a layer in a type
-    that no flag allows. One that computes no floating-point numbers keeps its type.
+    that no flag allows. One that computes no floating-point numbers keeps its type, as does one whose kind decides it.
     """
     flags = _WEAK_FLAGS[request.precision]
     for name in flags:
@@ -71,12 +71,14 @@ def ask_for_precision(trt: Any, network: Any, config: Any, request: BuildRequest
         return
     set_flag(_PRODUCT, config, trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS, wanted=True)
     types = {Precision.FP32: trt.float32, Precision.FP16: trt.float16 if "FP16" in flags else trt.float32}
+    kinds = trt.LayerType
+    typed = (kinds.CONSTANT, kinds.SHAPE, kinds.QUANTIZE, kinds.DEQUANTIZE)
     for layer in map(network.get_layer, range(network.num_layers)):
         lowest = [word for glob, word in request.layer_precisions if fnmatchcase(layer.name, glob)]
         floats = [
             index for index in range(layer.num_outputs) if layer.get_output(index).dtype in (trt.float32, trt.float16)
         ]
-        if not lowest or not floats or layer.type in (trt.LayerType.CONSTANT, trt.LayerType.SHAPE):
+        if not lowest or not floats or layer.type in typed:
             continue
         if request.precision is Precision.BF16 and lowest[-1] is Precision.FP16:
             continue

@@ -83,8 +83,8 @@ def test_layers_that_are_to_stay_in_fp16_or_more_do(tmp_path: Path, precision: s
     assert report["returncode"] == 0, report["jobs"][0]["failure"]
     (path,) = (tmp_path / "engines").rglob("*.layers.json")
     layers = [layer for layer in json.loads(path.read_text())["layers"] if "/block1/conv" in layer["name"]]
-    assert layers
-    assert {layer["precision"] for layer in layers} == {expected}
+    # One that only moves data, as between two layouts, may tell no precision.
+    assert {layer["precision"] for layer in layers if layer["precision"]} == {expected}
 
 
 @pytest.mark.parametrize("batches", [(1, 1, 1), (1, 2, 4), (16, 16, 32)])

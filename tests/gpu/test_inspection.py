@@ -32,8 +32,8 @@ def test_an_int8_engine_computes_in_int8(built: Built) -> None:
     assert job["layers"]["granted_share"] > 0.5
 
 
-def test_an_engine_with_too_little_of_the_precision_asked_for_fails(built: Built) -> None:
-    report = run(built[0], share=1, only="*/fp16", out="refused")
+def test_an_engine_with_too_little_of_the_precision_asked_for_fails(tmp_path: Path) -> None:
+    report = run(tmp_path, share=1, only="*/fp16", build='layer_precisions: {"/block1/*": fp32}')
     assert report["returncode"] == 6
     assert "layers that compute" in report["jobs"][0]["failure"]["why"]
 

@@ -250,6 +250,22 @@ def test_layers_keep_the_precision_that_the_manifest_gives_them(
     assert "OBEY_PRECISION_CONSTRAINTS" in flags(machine)
 
 
+@pytest.mark.parametrize("surface", WEAK)
+@pytest.mark.parametrize("kind", ["QUANTIZE", "DEQUANTIZE", "CONSTANT", "SHAPE"])
+def test_what_has_a_type_of_its_own_is_asked_for_no_precision(folder: Path, surface: str, kind: str) -> None:
+    """TensorRT 8.6 refuses the whole network where a layer that quantizes is asked to."""
+    kinds = Machine(surface).module()
+    typed = Layer(kinds, "/head/QuantizeLinear")
+    typed.type = kinds.LayerType[kind]
+    built(
+        Machine(surface, layers=(typed,)),
+        folder,
+        precision=Precision.INT8_FP16,
+        layer_precisions=(("/head/*", Precision.FP16),),
+    )
+    assert (typed.precision, typed.types) == (None, [])
+
+
 def test_bf16_is_no_less_than_fp16(folder: Path) -> None:
     head = Layer(Machine("10.16").module(), "/head/Conv")
     machine = Machine("10.16", layers=(head,))
