@@ -141,8 +141,8 @@ def error_from_audit(audit: PrecisionAudit) -> BuildError:
     return BuildError(
         f"the engine was asked for in {audit.asked} and came out otherwise",
         why=audit.fault,
-        fix="`inspect` shows the layers: mend the model, or set `build.min_precision_share: 0` where the builder chose "
-        "the others because they are faster",
+        fix="`inspect` shows the layers: mend the model, or lower `build.min_precision_share` where the others are as "
+        "meant: kept by `build.layer_precisions`, or faster so",
     )
 
 
