@@ -7,19 +7,10 @@ import pytest
 from pipeline.cache.guard import StoreGuard
 from pipeline.cache.local import LocalStore
 from pipeline.cache.store import Extent, StoreFailed
+from tests.support.clocks import Clock
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-class Clock:
-    """Seconds that a test sets."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture

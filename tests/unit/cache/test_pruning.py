@@ -24,17 +24,6 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> LocalStore:
-    return LocalStore(tmp_path / "cache")
-
-
-@pytest.fixture
-def two(store: LocalStore, tmp_path: Path) -> tuple[Receipt, Receipt]:
-    """An entry used ten days ago and one used two days ago; they share the blob ``shared``."""
-    return add_entry(store, tmp_path, "old", 10), add_entry(store, tmp_path, "new", 2)
-
-
 def _subjects(store: LocalStore) -> list[str]:
     return sorted(entry.subject or "?" for entry in read_entries(store, now_s=NOW_S))
 

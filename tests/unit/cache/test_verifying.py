@@ -3,30 +3,19 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-import pytest
-
 from pipeline.cache.blob_set import BlobSet
 from pipeline.cache.local import LocalStore
 from pipeline.cache.verifying import find_orphans, verify_entries
 from pipeline.digest import digest_from_bytes
-from tests.support.aged_entries import NOW_S, add_entry, damage_blob, damaged_entries
+from tests.support.aged_entries import NOW_S, damage_blob, damaged_entries
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
     from pipeline.cache.receipt import Receipt
     from pipeline.digest import Digest
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> LocalStore:
-    return LocalStore(tmp_path / "cache")
-
-
-@pytest.fixture
-def two(store: LocalStore, tmp_path: Path) -> tuple[Receipt, Receipt]:
-    """An entry used ten days ago and one used two days ago; they share the blob ``shared``."""
-    return add_entry(store, tmp_path, "old", 10), add_entry(store, tmp_path, "new", 2)
 
 
 def test_an_absent_cache_is_sound(store: LocalStore) -> None:

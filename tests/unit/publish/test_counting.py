@@ -7,24 +7,15 @@ import pytest
 
 from pipeline.publish.counting import Counting
 from pipeline.publish.progress import Progress
+from tests.support.clocks import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Clock:
-    """A clock that stands still until it is told otherwise."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(0.0)
 
 
 @pytest.fixture

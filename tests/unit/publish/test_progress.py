@@ -7,16 +7,7 @@ import threading
 import pytest
 
 from pipeline.publish.progress import Progress
-
-
-class Clock:
-    """A clock that stands still until it is told otherwise."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
+from tests.support.clocks import Clock
 
 
 class Terminal(io.StringIO):
