@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import fsum
 from typing import TYPE_CHECKING
 
 from pipeline.inspection.changes import engine_changes
@@ -57,7 +58,7 @@ def _names(layers: Sequence[Layer]) -> tuple[str, ...]:
 
 def _time_ms(layers: Sequence[Layer]) -> float | None:
     times = [layer.time_ms for layer in layers if layer.time_ms is not None]
-    return sum(times) if times else None
+    return fsum(times) if times else None
 
 
 def _tactic(change: Change) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from math import fsum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Change:
         layers = (*self.before, *self.after)
         if any(layer.time_ms is None for layer in layers):
             return None
-        return sum(layer.time_ms or 0.0 for layer in self.after) - sum(layer.time_ms or 0.0 for layer in self.before)
+        return fsum(layer.time_ms or 0.0 for layer in self.after) - fsum(layer.time_ms or 0.0 for layer in self.before)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -74,7 +75,7 @@ class Change:
         delta = self.delta_ms
         if delta is None or not self.before or not self.after:
             return ()
-        base = sum(layer.time_ms or 0.0 for layer in self.before)
+        base = fsum(layer.time_ms or 0.0 for layer in self.before)
         if abs(delta) <= max(_NOTICED_MS, _NOTICED_SHARE * base):
             return ()
         return ("slower" if delta > 0 else "faster",)

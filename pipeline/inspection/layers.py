@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  the annotations are read to make JSON
 from dataclasses import dataclass
+from math import fsum
 from typing import Any
 
 from pipeline.digest import Digest  # noqa: TC001
@@ -65,7 +66,7 @@ class EngineLayers:
     @property
     def time_ms(self) -> float | None:
         """The sum over the layers, ``None`` where they were not timed."""
-        return sum(layer.time_ms or 0.0 for layer in self.layers) if self.profiled_iterations else None
+        return fsum(layer.time_ms or 0.0 for layer in self.layers) if self.profiled_iterations else None
 
 
 def layers_to_json(engine: EngineLayers) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import fsum
 from typing import TYPE_CHECKING
 
 from pipeline.publish.escape import one_line
@@ -81,4 +82,4 @@ def _names(layers: Sequence[Layer]) -> str:
 
 def _time_text(layers: Sequence[Layer]) -> str:
     times = [layer.time_ms for layer in layers if layer.time_ms is not None]
-    return ms_text(sum(times)) if times else NOTHING
+    return ms_text(fsum(times)) if times else NOTHING
