@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import ModelError
-from pipeline.prepare.constants import hoist_constants
+from pipeline.prepare.batch_norm import fold_batch_norms
+from pipeline.prepare.constants import drop_unused_initializers, hoist_constants
 from pipeline.prepare.graph import index_from_model
 from pipeline.prepare.half_casts import ALWAYS_FLOAT_INPUTS, with_half_casts
 from pipeline.prepare.onnx_graph import graphs_of, nodes_of, tensors_of
+from pipeline.prepare.shape_arithmetic import float_shape_arithmetic
 from pipeline.prepare.skeleton import with_opset
 
 if TYPE_CHECKING:
@@ -27,8 +29,10 @@ BFLOAT16_OPSET = 22
 _LARGEST_HALF = 65504.0
 _FLOAT_BY_DEFINITION = frozenset({"CumSum", "NonMaxSuppression", "RandomUniformLike", "Range", "RoiAlign"})
 """Counters, coordinates and random numbers: FP16 cannot count beyond 2048."""
-_FLOAT_IN_BFLOAT16 = frozenset({"ConvTranspose"})
-"""TensorRT-RTX 1.7.1 cannot build it in BF16 (``Could not infer output types for operation``)."""
+_OF_STATISTICS = "BatchNormalization"
+"""Variances may lie beyond FP16, and BF16 has two digits of them. A convolution before takes them in where it can."""
+_NOT_BUILT_IN_BFLOAT16 = frozenset({"ConvTranspose", "HardSwish", "LpNormalization", "LpPool", "Mish"})
+"""What TensorRT-RTX 1.7.1 builds in FP16, of all that ONNX has in BF16."""
 _SHOWN = 5
 
 
@@ -47,8 +51,8 @@ def to_float16(model: ModelProto, keep: Collection[str]) -> Halved:
     Nodes named in ``keep`` stay FP32, as do those that have no FP16 form. Weights beyond 65504 are cut to that, and
     reported. Raises ``ModelError`` where a node inside a subgraph would have to stay FP32.
     """
-    hoist_constants(model)
-    kept = frozenset(keep) | _without_form(model, "tensor(float16)") | _of_types(model, _FLOAT_BY_DEFINITION)
+    _simplify(model, keep)
+    kept = _kept(model, keep, "tensor(float16)", _FLOAT_BY_DEFINITION)
     warnings = _overflow_warnings(model, kept)
     return Halved(with_half_casts(model, kept), kept, warnings)
 
@@ -63,12 +67,9 @@ def to_bfloat16(model: ModelProto, keep: Collection[str]) -> Halved:
     if any(tensor.data_type == TensorProto.FLOAT16 for tensor in tensors_of(model)):
         raise ModelError("the model holds FP16 weights, which BF16 would only make worse", fix="give the FP32 model")
     model = with_opset(model, BFLOAT16_OPSET)
-    hoist_constants(model)
-    kept = (
-        frozenset(keep)
-        | _without_form(model, "tensor(bfloat16)")
-        | _of_types(model, _FLOAT_BY_DEFINITION | _FLOAT_IN_BFLOAT16)
-    )
+    _simplify(model, keep)
+    _drop_unread_regions(model)
+    kept = _kept(model, keep, "tensor(bfloat16)", _FLOAT_BY_DEFINITION | _NOT_BUILT_IN_BFLOAT16)
     rounded = {key: _bfloat16_bytes(tensor) for key, tensor in _float_tensors(model)}
     converted = with_half_casts(model, kept)
     for key, tensor in _half_tensors(converted):
@@ -81,6 +82,32 @@ def to_bfloat16(model: ModelProto, keep: Collection[str]) -> Halved:
         tensor.raw_data = data
     _rename_type(converted, TensorProto.FLOAT16, TensorProto.BFLOAT16)
     return Halved(converted, kept, ())
+
+
+def _simplify(model: ModelProto, keep: Collection[str]) -> None:
+    hoist_constants(model)
+    if fold_batch_norms(model, lambda node: node.name not in keep):
+        drop_unused_initializers(model)
+
+
+def _kept(model: ModelProto, keep: Collection[str], wanted: str, operators: frozenset[str]) -> frozenset[str]:
+    """Names of the nodes that stay FP32, those of ``operators`` among them."""
+    statistics = frozenset(node.name for node in model.graph.node if node.op_type == _OF_STATISTICS)
+    return (
+        frozenset(keep)
+        | _without_form(model, wanted)
+        | _of_types(model, operators)
+        | statistics
+        | float_shape_arithmetic(model)
+    )
+
+
+def _drop_unread_regions(model: ModelProto) -> None:
+    """Take the region of interest from each Resize that does not crop to it: ONNX has none in BF16."""
+    for node in nodes_of(model):
+        modes = [item.s for item in node.attribute if item.name == "coordinate_transformation_mode"]
+        if node.op_type == "Resize" and len(node.input) > 1 and modes != [b"tf_crop_and_resize"]:
+            node.input[1] = ""
 
 
 def _without_form(model: ModelProto, wanted: str) -> frozenset[str]:

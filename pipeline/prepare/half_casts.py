@@ -8,6 +8,7 @@ FP32 on to each other, doubled casts become one, and nodes are in order again.
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ def with_half_casts(model: ModelProto, kept: frozenset[str]) -> ModelProto:
     _refuse_repeated_names(model)
     _refuse_kept_in_subgraphs(model, kept)
     _separate_kept_weights(model, kept)
-    typed = with_inferred_values(model)
+    typed = _with_possible_outputs(model)
     own = {node.name for node in typed.graph.node}
     converted: ModelProto = convert_float_to_float16(
         typed, keep_io_types=True, disable_shape_infer=True, op_block_list=[], node_block_list=sorted(kept)
@@ -43,6 +44,25 @@ def with_half_casts(model: ModelProto, kept: frozenset[str]) -> ModelProto:
     sort_nodes(converted.graph)
     name_nodes(converted)
     return converted
+
+
+def _with_possible_outputs(model: ModelProto) -> ModelProto:
+    """The model with inferred types and shapes. An output that cannot have the rank that it was given has its own.
+
+    Exporters are told shapes by hand. Nothing looks at a wrong one until a cast before the output has one inferred.
+    """
+    tensors = [value for value in model.graph.output if value.type.HasField("tensor_type")]
+    told = {value.name: copy.deepcopy(value.type.tensor_type) for value in tensors}
+    for value in tensors:
+        value.type.tensor_type.ClearField("shape")
+    typed = with_inferred_values(model)
+    for value in typed.graph.output:
+        before, now = told.get(value.name), value.type.tensor_type
+        if before is None or not before.HasField("shape"):
+            continue
+        if not now.HasField("shape") or len(now.shape.dim) == len(before.shape.dim):
+            now.shape.CopyFrom(before.shape)
+    return typed
 
 
 def _refuse_repeated_names(model: ModelProto) -> None:

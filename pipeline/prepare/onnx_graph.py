@@ -84,6 +84,22 @@ def name_nodes(model: ModelProto) -> bool:
     return named > 0
 
 
+def forget_unknown_axes(model: ModelProto) -> bool:
+    """Take the name ``?`` from the axes of inputs and outputs, in place; whether any had it.
+
+    Paddle's exporter calls each axis so whose size it does not know, and TensorRT takes axes of one name to be equal.
+    """
+    axes = [
+        axis
+        for value in (*model.graph.input, *model.graph.output, *model.graph.value_info)
+        for axis in value.type.tensor_type.shape.dim
+        if axis.dim_param == "?"
+    ]
+    for axis in axes:
+        axis.ClearField("dim_param")
+    return bool(axes)
+
+
 def _graphs_within(graph: GraphProto) -> Iterator[GraphProto]:
     yield graph
     yield from _subgraphs(graph.node)

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import ModelError
 from pipeline.prepare.facts import UNKNOWN_RANK, ModelFacts, TensorFacts, facts_to_json
 from pipeline.prepare.onnx_checks import first_line, model_problems, tensor_problems
-from pipeline.prepare.onnx_graph import domain_name, is_text, model_inputs, name_nodes, nodes_of, tensors_of
+from pipeline.prepare.onnx_graph import (
+    domain_name,
+    forget_unknown_axes,
+    is_text,
+    model_inputs,
+    name_nodes,
+    nodes_of,
+    tensors_of,
+)
 from pipeline.prepare.onnx_tensors import TensorError, data_bytes, external_data, is_external, load_external
 from pipeline.prepare.other_formats import other_format
 from pipeline.prepare.structure import model_digests
@@ -78,7 +86,7 @@ def read_model(path: Path) -> ModelProto:
 
 
 def load_model(path: Path) -> ModelProto:
-    """The model at ``path`` with its external data in memory and every node named (``onnx_graph``).
+    """The model at ``path`` with its external data in memory, every node named, and no axis ``?`` (``onnx_graph``).
 
     Raises ``ModelError`` for a file that is not a readable ONNX model, and for stored tensors that lie outside its
     folder or whose bytes are not all there.
@@ -87,7 +95,7 @@ def load_model(path: Path) -> ModelProto:
 
 
 def load_whole(path: Path) -> tuple[ModelProto, bool]:
-    """``load_model``, and whether the file holds just that: all data inside, and every node named. Raises the same."""
+    """``load_model``, and whether the file holds just that: all data inside, and every name right. Raises the same."""
     model = read_model(path)
     _refuse(path, tensor_problems(model, path.parent))
     outside = False
@@ -99,7 +107,8 @@ def load_whole(path: Path) -> tuple[ModelProto, bool]:
             except (OSError, TensorError) as error:
                 _refuse(path, [f"tensor {tensor.name!r} {first_line(error)}"])
     named = name_nodes(model)
-    return model, not (named or outside)
+    unnamed = forget_unknown_axes(model)
+    return model, not (named or unnamed or outside)
 
 
 def save_model(model: ModelProto, folder: Path) -> list[str]:

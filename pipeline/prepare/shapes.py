@@ -66,6 +66,27 @@ def _profile_faults(profile: Profile, path: str, inputs: tuple[TensorFacts, ...]
     for tensor in inputs:
         if tensor.dynamic and tensor.name not in given:
             yield _missing_shapes(profile.location, path, tensor)
+    yield from _unequal_faults(given, inputs, profile.location, path)
+
+
+def _unequal_faults(
+    given: Mapping[str, ShapeRange], inputs: tuple[TensorFacts, ...], location: Location, path: str
+) -> Iterator[Fault]:
+    """Axes of one name that cannot be equal: ONNX calls that the same size, and TensorRT holds a profile to it."""
+    first: dict[str, tuple[str, int, ShapeRange]] = {}
+    for tensor in inputs:
+        shapes = given.get(tensor.name)
+        if shapes is None or len(shapes.opt) != len(tensor.shape):
+            continue
+        for axis, size in enumerate(tensor.shape):
+            if not isinstance(size, str):
+                continue
+            other, place, taken = first.setdefault(size, (tensor.name, axis, shapes))
+            apart = shapes.min[axis] > taken.max[place] or shapes.max[axis] < taken.min[place]
+            if apart or shapes.opt[axis] != taken.opt[place]:
+                what = f"axis {axis} cannot equal axis {place} of {other!r}, and the model calls both {size!r}"
+                fix = "give both the same sizes, or export the model with another name for one of them"
+                yield _fault(location, f"{path}.{tensor.name}", what, fix)
 
 
 def _range_faults(tensor: TensorFacts, shapes: ShapeRange, location: Location, path: str) -> Iterator[Fault]:

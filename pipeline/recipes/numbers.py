@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from pipeline.keys import Ingredient, Key
 
 RECIPES = {
-    "model": 2,
+    "model": 3,
     "operators": 1,
     "data": 1,
     "calibration": 1,
     "calibration-native": 1,
-    "prepared": 1,
+    "prepared": 2,
     "engine": 1,
     "check": 1,
     "benchmark": 1,

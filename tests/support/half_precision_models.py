@@ -123,6 +123,85 @@ def old_opset() -> ModelProto:
     return _rows(nodes, opset=11)
 
 
+def grid_of_anchors() -> ModelProto:
+    """Positions that are counted up to a size which is known at run time alone, as detectors do."""
+    nodes = [
+        _make("Shape", ["x"], ["shape"]),
+        _make("Gather", ["shape", "first"], ["size"], axis=0),
+        _make("Cast", ["size"], ["end"], "cast_size", to=TensorProto.FLOAT),
+        _make("Range", ["start", "end", "step"], ["range"], "range"),
+        _make("Add", ["range", "half"], ["centres"], "centre"),
+        _make("Unsqueeze", ["centres", "last"], ["grid"], "grid"),
+        _make("Mul", ["x", "grid"], ["y"], "scale"),
+    ]
+    floats = {name: np.float32(value).reshape(()) for name, value in (("start", 0), ("step", 1), ("half", 0.5))}
+    return _rows(nodes, {**floats, "first": np.array(0), "last": np.array([1])})
+
+
+def resized_image_with_region() -> ModelProto:
+    """A Resize as exporters of opset 11 wrote it: with an empty region of interest."""
+    return model_from(
+        [_make("Relu", ["x"], ["r"]), _make("Resize", ["r", "roi", "s"], ["y"], "resize")],
+        inputs={"x": ["N", 3, 4, 4]},
+        outputs={"y": ["N", 3, 8, 8]},
+        weights={"roi": np.empty(0, np.float32), "s": np.array([1, 1, 2, 2], np.float32)},
+        opset=11,
+    )
+
+
+def normalized_convolution() -> ModelProto:
+    """A convolution and its batch normalization, whose variances are beyond FP16."""
+    nodes = [
+        _make("Conv", ["x", "w"], ["c"], "conv"),
+        _make("BatchNormalization", ["c", "scale", "shift", "mean", "variance"], ["y"], "norm"),
+    ]
+    return _images(nodes, _norm_weights(3e6) | {"w": np.full((3, 3, 1, 1), 900, np.float32)})
+
+
+def normalization_alone() -> ModelProto:
+    """A batch normalization that no convolution can take in, with variances beyond FP16."""
+    nodes = [
+        _make("Mul", ["x", "large"], ["m"], "mul"),
+        _make("BatchNormalization", ["m", "scale", "shift", "mean", "variance"], ["y"], "norm"),
+    ]
+    return _images(nodes, _norm_weights(3e6) | {"large": np.array(900, np.float32)})
+
+
+def output_of_another_rank() -> ModelProto:
+    """An output that an exporter was told a wrong shape of, and whose own onnx infers in later opsets alone."""
+    nodes = [
+        _make("Shape", ["x"], ["shape"]),
+        _make("Gather", ["shape", "first"], ["size"], axis=0),
+        _make("Unsqueeze", ["size"], ["rows"], axes=[0]),
+        _make("Concat", ["rows", "rest"], ["wanted"], axis=0),
+        _make("Relu", ["x"], ["r"]),
+        _make("Reshape", ["r", "wanted"], ["y"], "reshape"),
+    ]
+    return _rows(nodes, {"first": np.array(0), "rest": np.array([4, 1])}, opset=12)
+
+
+def what_is_not_built_in_bfloat16() -> ModelProto:
+    """Operators that ONNX has in BF16, and TensorRT-RTX 1.7.1 has not."""
+    nodes = [
+        _make("ConvTranspose", ["x", "w"], ["a"], "deconvolution"),
+        _make("HardSwish", ["a"], ["b"], "hard_swish"),
+        _make("Mish", ["b"], ["c"], "mish"),
+        _make("LpPool", ["c"], ["d"], "pool", kernel_shape=[1, 1]),
+        _make("LpNormalization", ["d"], ["y"], "lp_norm", axis=1),
+    ]
+    return _images(nodes, {"w": np.full((3, 3, 1, 1), 0.25, np.float32)}, opset=18)
+
+
+def _norm_weights(variance: float) -> dict[str, np.ndarray]:
+    ones = np.ones(3, np.float32)
+    return {"scale": ones, "shift": ones, "mean": ones, "variance": ones * np.float32(variance)}
+
+
+def _images(nodes: list[NodeProto], weights: dict[str, np.ndarray], *, opset: int = 17) -> ModelProto:
+    shape: list[int | str] = ["N", 3, 4, 4]
+    return model_from(nodes, inputs={"x": shape}, outputs={"y": shape}, weights=weights, opset=opset)
+
+
 def _rows(
     nodes: list[NodeProto],
     weights: dict[str, np.ndarray] | None = None,
@@ -146,4 +225,10 @@ EVERY_MODEL = (
     resized_image,
     top_values,
     old_opset,
+    grid_of_anchors,
+    resized_image_with_region,
+    normalized_convolution,
+    normalization_alone,
+    output_of_another_rank,
+    what_is_not_built_in_bfloat16,
 )

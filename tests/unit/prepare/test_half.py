@@ -14,10 +14,17 @@ from pipeline.prepare.onnx_graph import name_nodes
 from tests.support.half_precision_models import (
     EVERY_MODEL,
     branches_reading_outer_tensors,
+    constant_of_shape,
     counting_range,
+    grid_of_anchors,
     kept_chain,
     kept_nodes_sharing,
+    normalization_alone,
+    normalized_convolution,
+    output_of_another_rank,
     resized_image,
+    resized_image_with_region,
+    what_is_not_built_in_bfloat16,
 )
 from tests.support.quantizable_models import depthwise_decoder, model_from, residual_cnn
 
@@ -93,6 +100,47 @@ def test_bf16_lifts_the_model_to_the_opset_that_has_it() -> None:
     halved = _halved(residual_cnn(), "bf16").model
 
     assert halved.opset_import[0].version == 22
+
+
+def test_a_convolution_takes_its_batch_normalization_in_before_anything_is_rounded() -> None:
+    halved = _halved(normalized_convolution())
+
+    assert [node.op_type for node in halved.model.graph.node if node.op_type != "Cast"] == ["Conv"]
+    assert halved.warnings == ()
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_a_batch_normalization_that_stands_alone_keeps_its_variances(precision: str) -> None:
+    halved = _halved(normalization_alone(), precision)
+
+    assert halved.kept == {"norm"}
+    assert _values(halved.model)["variance"].tolist() == [3e6] * 3
+
+
+def test_positions_are_counted_in_fp32_until_they_meet_data() -> None:
+    assert _halved(grid_of_anchors()).kept == {"cast_size", "range", "centre", "grid"}
+
+
+def test_what_only_fills_a_shape_is_in_fp16() -> None:
+    assert _halved(constant_of_shape()).kept == set()
+
+
+def test_bf16_keeps_what_is_not_built_in_it() -> None:
+    every = {"deconvolution", "hard_swish", "mish", "pool", "lp_norm"}
+    assert _halved(what_is_not_built_in_bfloat16(), "bf16").kept == every
+    assert _halved(what_is_not_built_in_bfloat16()).kept == set()
+
+
+def test_a_region_that_nothing_reads_is_taken_from_a_resize() -> None:
+    (resize,) = (
+        node for node in _halved(resized_image_with_region(), "bf16").model.graph.node if node.name == "resize"
+    )
+    assert resize.input[1] == ""
+
+
+def test_an_output_of_an_impossible_rank_gets_its_own() -> None:
+    (output,) = _halved(output_of_another_rank(), "bf16").model.graph.output
+    assert len(output.type.tensor_type.shape.dim) == 3
 
 
 def test_bf16_keeps_transposed_convolutions_in_fp32() -> None:

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from pipeline.errors import ModelError
 from pipeline.prepare import onnx_model
 from pipeline.prepare.facts import ModelFacts, TensorFacts, facts_from_json
-from pipeline.prepare.onnx_model import inspect_model, load_model, save_model
+from pipeline.prepare.onnx_model import inspect_model, load_model, load_whole, save_model
 from pipeline.prepare.structure import model_digests
 from tests.support.models import (
     convolution_model,
@@ -73,6 +73,22 @@ def test_custom_operators_are_counted_by_domain(tmp_path: Path) -> None:
     model = graph_model([node], [("x", TensorProto.FLOAT, [1])], [("y", TensorProto.FLOAT, [1])], domains=[("acme", 2)])
     facts = _inspect(saved(model, tmp_path / "m.onnx"))
     assert (facts.opsets, facts.operators) == ((("acme", 2),), (("acme::Fancy", 1),))
+
+
+def test_an_axis_that_is_called_a_question_mark_has_no_name(tmp_path: Path) -> None:
+    """TensorRT would take height and width to be equal."""
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"], "relu")],
+        "main",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", "?", "?"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", "?", "?"])],
+    )
+    path = tmp_path / "model.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    model, whole = load_whole(path)
+    axes = model.graph.input[0].type.tensor_type.shape.dim
+    assert ([axis.dim_param for axis in axes], whole) == (["N", "", ""], False)
+    assert _inspect(path).inputs[0].shape == ("N", None, None)
 
 
 def test_initializers_listed_as_inputs_are_no_inputs(tmp_path: Path) -> None:

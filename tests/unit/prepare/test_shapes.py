@@ -109,6 +109,24 @@ def test_faults_of_all_profiles_are_reported_together() -> None:
     assert paths == ["models.digits.profiles[0].imago", "models.digits.profiles[0]", "models.digits.profiles[1].image"]
 
 
+_TOKENS, _MASK = (TensorFacts(name, "int64", ("batch", "sequence")) for name in ("tokens", "mask"))
+
+
+def _tokens(low: int, best: int, high: int) -> ShapeRange:
+    return ShapeRange((1, low), (1, best), (1, high))
+
+
+@pytest.mark.parametrize("mask", [_tokens(1, 16, 64), _tokens(16, 16, 16), _tokens(1, 16, 99)])
+def test_axes_of_one_name_may_be_equal(mask: ShapeRange) -> None:
+    assert profile_faults(_spec({"tokens": _tokens(1, 16, 64), "mask": mask}), _facts(_TOKENS, _MASK)) == ()
+
+
+@pytest.mark.parametrize("mask", [_tokens(1, 8, 64), _tokens(65, 66, 99), _tokens(0, 0, 0)])
+def test_axes_of_one_name_that_cannot_be_equal_are_reported(mask: ShapeRange) -> None:
+    text = _only_fault(_spec({"tokens": _tokens(1, 16, 64), "mask": mask}), _facts(_TOKENS, _MASK))
+    assert "axis 1 cannot equal axis 1 of 'tokens', and the model calls both 'sequence'" in text
+
+
 def test_a_profile_given_twice_is_reported() -> None:
     profile = {"image": _batches(1, 8, 16)}
     text = _only_fault(_spec(profile, profile), _facts(_IMAGE))
