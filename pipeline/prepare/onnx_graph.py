@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto, ValueInfoProto
 
+UNKNOWN_AXIS = "?"
+"""What Paddle's exporter calls each axis whose size it does not know. TensorRT takes axes of one name to be equal."""
+
 
 def graphs_of(model: ModelProto) -> Iterator[GraphProto]:
     """The main graph, its subgraphs, those of functions, and those meant for training, outer before inner."""
@@ -85,15 +88,12 @@ def name_nodes(model: ModelProto) -> bool:
 
 
 def forget_unknown_axes(model: ModelProto) -> bool:
-    """Take the name ``?`` from the axes of inputs and outputs, in place; whether any had it.
-
-    Paddle's exporter calls each axis so whose size it does not know, and TensorRT takes axes of one name to be equal.
-    """
+    """Take the name of ``UNKNOWN_AXIS`` from the axes of inputs and outputs, in place; whether any had it."""
     axes = [
         axis
         for value in (*model.graph.input, *model.graph.output, *model.graph.value_info)
         for axis in value.type.tensor_type.shape.dim
-        if axis.dim_param == "?"
+        if axis.dim_param == UNKNOWN_AXIS
     ]
     for axis in axes:
         axis.ClearField("dim_param")

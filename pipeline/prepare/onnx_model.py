@@ -10,6 +10,7 @@ from pipeline.errors import ModelError
 from pipeline.prepare.facts import UNKNOWN_RANK, ModelFacts, TensorFacts, facts_to_json
 from pipeline.prepare.onnx_checks import first_line, model_problems, tensor_problems
 from pipeline.prepare.onnx_graph import (
+    UNKNOWN_AXIS,
     domain_name,
     forget_unknown_axes,
     is_text,
@@ -201,9 +202,13 @@ def _shape(kind: TypeProto.Tensor) -> tuple[int | str | None, ...]:
     if not kind.HasField("shape"):
         return UNKNOWN_RANK
     return tuple(
-        size.dim_value if size.HasField("dim_value") and size.dim_value >= 0 else size.dim_param or None
+        size.dim_value if size.HasField("dim_value") and size.dim_value >= 0 else _axis_name(size.dim_param)
         for size in kind.shape.dim
     )
+
+
+def _axis_name(name: str) -> str | None:
+    return None if name in ("", UNKNOWN_AXIS) else name
 
 
 def _move_weights(model: ModelProto, path: Path) -> None:
