@@ -10,12 +10,12 @@ from pipeline.engine.runner import Engine
 from pipeline.errors import ModelError
 from pipeline.prepare.dataset import open_dataset
 from pipeline.prepare.onnx_model import input_facts
-from pipeline.verify.compare import compare_sessions, read_labels
+from pipeline.verify.compare import compare_sessions, read_labels, with_overflows
 from pipeline.verify.comparison import ENGINE, comparison_to_json
 from pipeline.verify.session import Session
 
 
-def verify_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:  # noqa: ARG001
+def verify_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Task ``verify-engine``: compare ``request["engine"]`` with the ONNX file ``request["reference"]``.
 
     The engine needs the libraries ``request["plugins"]``. Batches are of ``request["batch_size"]`` samples as far as
@@ -35,4 +35,4 @@ def verify_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:  # n
     batch_size = sizes.nearest(request["batch_size"])
     fitted = FilledBatches(engine, sizes)
     comparison = compare_sessions((original, fitted), dataset, labels, batch_size, subject=ENGINE)
-    return comparison_to_json(comparison)
+    return comparison_to_json(with_overflows(comparison, request, dataset, batch_size, folder))

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from pipeline.errors import PipelineError
     from pipeline.manifest.types import Budgets
     from pipeline.outcome.job import JobOutcome
+    from pipeline.verify.comparison import Comparison
 
 _MIB = 1 << 20
 _TACTICS_TOLD = 20
+_OVERFLOWS_TOLD = 5
 
 
 def objection_to(outcome: JobOutcome) -> PipelineError | None:
@@ -24,12 +26,7 @@ def objection_to(outcome: JobOutcome) -> PipelineError | None:
     job = outcome.planned.job
     missed = [str(verdict) for verdict in outcome.verdicts if not verdict.passed]
     if missed:
-        return AccuracyError(
-            f"{job.id} is not accurate enough",
-            why="; ".join(missed),
-            fix="keep the layers that matter in higher precision (`build.layer_precisions`), calibrate on more or "
-            "better data, or widen the tolerance if the loss is acceptable",
-        )
+        return _inaccurate(job.id, missed, outcome.comparison)
     audit = (
         audit_precision(outcome.layers, job.precision, outcome.judged_by.build.min_precision_share)
         if outcome.layers
@@ -47,6 +44,23 @@ def objection_to(outcome: JobOutcome) -> PipelineError | None:
             fix="make it smaller or faster, or raise the budget",
         )
     return None
+
+
+def _inaccurate(job_id: str, missed: list[str], comparison: Comparison | None) -> AccuracyError:
+    overflows = comparison.overflows if comparison is not None else ()
+    fix = "calibrate on more or better data, or widen the tolerance if the loss is acceptable"
+    if not overflows:
+        fix = f"keep the layers that matter in higher precision (`build.layer_precisions`), {fix}"
+        return AccuracyError(f"{job_id} is not accurate enough", why="; ".join(missed), fix=fix)
+    told = [str(each) for each in overflows[:_OVERFLOWS_TOLD]]
+    if len(overflows) > _OVERFLOWS_TOLD:
+        told.append(f"{len(overflows) - _OVERFLOWS_TOLD} more nodes too")
+    return AccuracyError(
+        f"{job_id} is not accurate enough",
+        why=f"{'; '.join(missed)}. FP16 holds nothing beyond 65504: {', '.join(told)}",
+        fix="keep these nodes, and what they lead to until it is small again, in FP32 (`build.layer_precisions`), or "
+        "take bf16",
+    )
 
 
 def _other_tactics(job_id: str, rebuilt: Artefact) -> BuildError:

@@ -154,6 +154,7 @@ def engine_check_recipe(job: Job, model: SurveyedModel, engine: Artefact, recipe
             "engine": str(runnable_file(engine, sources)),
             "plugins": [str(path) for path in model.spec.build.plugins],
             "reference": str(model.spec.onnx),
+            "precision": str(job.precision),
             "data": str(accuracy.data),
             "labels": str(accuracy.labels) if accuracy.labels else None,
             "samples": accuracy.samples,

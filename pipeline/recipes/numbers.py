@@ -23,7 +23,7 @@ RECIPES = {
     "calibration-native": 1,
     "prepared": 2,
     "engine": 1,
-    "check": 1,
+    "check": 2,
     "benchmark": 1,
     "original": 2,
     "layers": 1,

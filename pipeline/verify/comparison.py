@@ -41,12 +41,25 @@ class OutputComparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Overflow:
+    """A node of the original whose results reach ``largest`` in magnitude, which FP16 cannot hold."""
+
+    node: str
+    operator: str
+    largest: float
+
+    def __str__(self) -> str:
+        return f"{self.operator} {self.node!r} reaches {self.largest:.6g}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """Original against prepared model, on the evaluation data.
 
     ``subject`` says what was run: ``prepared model`` by ONNX Runtime, or ``engine`` itself on a GPU. ``emulated`` says
     that the 16-bit type was imitated by rounding each result to it. Top-1 figures are in percent, and ``None`` without
-    labels; ``top1_agreement`` is the share of samples for which both give the same class.
+    labels; ``top1_agreement`` is the share of samples for which both give the same class. ``overflows`` is looked for
+    where a candidate in FP16 is far from the original.
     """
 
     subject: str
@@ -56,6 +69,7 @@ class Comparison:
     top1_reference: float | None = None
     top1_candidate: float | None = None
     top1_agreement: float | None = None
+    overflows: tuple[Overflow, ...] = ()
 
 
 def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
@@ -64,25 +78,45 @@ def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
     data["outputs"] = [
         {field.name: getattr(output, field.name) for field in fields(output)} for output in comparison.outputs
     ]
+    data["overflows"] = [
+        {"node": each.node, "operator": each.operator, "largest": each.largest} for each in comparison.overflows
+    ]
     return data
 
 
 def comparison_from_json(data: Mapping[str, Any]) -> Comparison:
     """Read what ``comparison_to_json`` wrote. Raises ``ValueError`` for anything else."""
-    subject, emulated, outputs = data.get("subject"), data.get("emulated"), data.get("outputs")
+    subject, emulated = data.get("subject"), data.get("emulated")
     if subject not in (PREPARED_MODEL, ENGINE):
         raise ValueError(f"comparison: unknown subject {subject!r}")
-    if not isinstance(emulated, bool) or not isinstance(outputs, list):
-        raise ValueError("comparison: 'emulated' or 'outputs' is missing or wrong")  # noqa: TRY004  one error for damage
+    if not isinstance(emulated, bool):
+        raise ValueError("comparison: 'emulated' is missing or wrong")  # noqa: TRY004  one error for damage
     return Comparison(
         subject=subject,
         samples=_count(data, "samples"),
         emulated=emulated,
-        outputs=tuple(map(_output_from_json, outputs)),
+        outputs=tuple(map(_output_from_json, _listed(data, "outputs"))),
         top1_reference=_figure(data, "top1_reference"),
         top1_candidate=_figure(data, "top1_candidate"),
         top1_agreement=_figure(data, "top1_agreement"),
+        overflows=tuple(map(_overflow_from_json, _listed(data, "overflows"))),
     )
+
+
+def _listed(data: Mapping[str, Any], name: str) -> list[Any]:
+    value = data.get(name)
+    if not isinstance(value, list):
+        raise ValueError(f"comparison: {name!r} is no list")  # noqa: TRY004  one error for damage
+    return value
+
+
+def _overflow_from_json(data: object) -> Overflow:
+    if not isinstance(data, dict) or not all(isinstance(data.get(name), str) for name in ("node", "operator")):
+        raise ValueError("comparison: an overflow has no node")
+    largest = _figure(data, "largest")
+    if largest is None:
+        raise ValueError("comparison: an overflow has no figure")
+    return Overflow(node=data["node"], operator=data["operator"], largest=largest)
 
 
 def _output_from_json(data: object) -> OutputComparison:

@@ -163,8 +163,37 @@ def test_an_fp16_overflow_between_nodes_is_seen(tmp_path: Path) -> None:
         graph_model(narrow, ends[0], ends[1], {"two": two.astype(np.float16), "quarter": quarter.astype(np.float16)}),
         x=float32([[60000, 1], [1, 2]]),
     )
-    (output,) = bench.compare().outputs
+    comparison = bench.compare()
+    (output,) = comparison.outputs
     assert (output.non_finite, output.cosine_min) == (1, None)
+    assert [(each.operator, each.largest) for each in comparison.overflows] == [("Mul", 120000)]
+
+
+def _far_from_each_other(folder: Path, largest: float) -> Bench:
+    """Two models that differ, of which the original reaches ``largest``."""
+    ends: Any = [("x", TensorProto.FLOAT, ["batch", 2])], [("y", TensorProto.FLOAT, ["batch", 2])]
+    nodes = [helper.make_node("Mul", ["x", "w"], ["a"]), helper.make_node("Tanh", ["a"], ["y"])]
+    models = (graph_model(nodes, ends[0], ends[1], {"w": float32([size])}) for size in (largest, -largest))
+    return Bench(folder, *models, x=float32([[1, 0.5], [0.5, 1]]))
+
+
+@pytest.mark.parametrize(
+    ("precision", "largest", "found"),
+    [("fp16", 7e4, 1), ("int8-fp16", 7e4, 1), ("bf16", 7e4, 0), ("int8", 7e4, 0), ("fp16", 6e4, 0), ("fp16", 3e38, 0)],
+)
+def test_what_fp16_cannot_hold_is_looked_for_where_fp16_is_far_from_the_original(
+    tmp_path: Path, precision: str, largest: float, found: int
+) -> None:
+    """Numbers as large as 3e38 are masks."""
+    bench = _far_from_each_other(tmp_path, largest)
+    bench.request["precision"] = precision
+    assert len(bench.compare().overflows) == found
+
+
+def test_what_fp16_cannot_hold_is_of_no_account_where_the_outputs_agree(tmp_path: Path) -> None:
+    bench = _far_from_each_other(tmp_path, 7e4)
+    bench.request["candidate"] = bench.request["reference"]
+    assert bench.compare().overflows == ()
 
 
 def test_quantization_noise_is_measured_as_q_and_dq_define_it(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from pipeline.outcome import job as outcome
 from pipeline.outcome.job import JobOutcome, job_outcome, run_exit_code
 from pipeline.planning.plan import PlannedJob, State, needs_runner
 from pipeline.precision import Precision
-from pipeline.verify.comparison import Comparison, OutputComparison, comparison_to_json
+from pipeline.verify.comparison import Comparison, OutputComparison, Overflow, comparison_to_json
 from tests.support.specs import H200, job
 
 COMPARISON = Comparison(
@@ -151,6 +151,16 @@ def test_an_engine_within_its_tolerances_is_fit() -> None:
     found = outcome_of(Shop(ENGINE, CHECK), accuracy=accuracy(0.89))
     assert found.fit
     assert [verdict.passed for verdict in found.verdicts] == [True]
+
+
+def test_what_fp16_cannot_hold_is_told_with_a_missed_tolerance() -> None:
+    sums = [Overflow(node=f"Sum_{number}", operator="ReduceSum", largest=127162.6) for number in range(7)]
+    far = replace(COMPARISON, overflows=tuple(sums))
+    found = outcome_of(Shop(ENGINE, artefact(comparison_to_json(far))), accuracy=accuracy(0.95))
+    assert isinstance(found.error, AccuracyError)
+    assert "FP16 holds nothing beyond 65504: ReduceSum 'Sum_0' reaches 127163" in found.error.why
+    assert found.error.why.endswith("ReduceSum 'Sum_4' reaches 127163, 2 more nodes too")
+    assert "keep these nodes" in found.error.fix
 
 
 def test_a_missed_tolerance_fails_the_job_and_says_by_how_much() -> None:

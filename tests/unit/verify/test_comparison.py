@@ -12,6 +12,7 @@ from pipeline.verify.comparison import (
     PREPARED_MODEL,
     Comparison,
     OutputComparison,
+    Overflow,
     comparison_from_json,
     comparison_to_json,
 )
@@ -40,6 +41,15 @@ _COMPARISONS = st.builds(
     top1_reference=_FIGURES,
     top1_candidate=_FIGURES,
     top1_agreement=_FIGURES,
+    overflows=st.lists(
+        st.builds(
+            Overflow,
+            node=st.text(max_size=5),
+            operator=st.text(max_size=5),
+            largest=st.floats(allow_nan=False, allow_infinity=False),
+        ),
+        max_size=2,
+    ).map(tuple),
 )
 
 
