@@ -16,12 +16,19 @@ PID = 4711
 
 
 def verdict(
-    machine: str, number: int, argument: int = 0, second: int = 1, *, programs: bool = False, audit: int | None = None
+    machine: str,
+    number: int,
+    argument: int = 0,
+    second: int = 1,
+    *,
+    programs: bool = False,
+    shares_memory: bool = False,
+    audit: int | None = None,
 ) -> int:
     """What the kernel would do: ``ALLOWED``, ``KILLED``, or the error's number."""
     architecture = ARCHITECTURES[machine] if audit is None else audit
     data = struct.pack("<IIQQQ", number, architecture, 0, argument, second)
-    code = filter_program(machine, PID, programs=programs)
+    code = filter_program(machine, PID, programs=programs, shares_memory=shares_memory)
     accumulator = place = 0
     while True:
         operation, if_true, if_false, value = struct.unpack_from("=HBBI", code, place * 8)
@@ -89,6 +96,18 @@ def test_a_child_signals_itself_alone(machine: str, number: int) -> None:
 
 def test_a_child_limits_itself_alone() -> None:
     assert [verdict("x86_64", 302, pid) for pid in (0, PID, 1)] == [ALLOWED, ALLOWED, errno.EPERM]
+
+
+@pytest.mark.parametrize(
+    ("machine", "numbers"),
+    [
+        ("x86_64", (29, 30, 31, 64, 65, 66, 68, 69, 70, 71, 220, 240, 241)),
+        ("aarch64", (180, 181, *range(186, 197))),
+    ],
+)
+def test_nothing_is_shared_by_number_but_by_a_child_that_uses_a_gpu(machine: str, numbers: tuple[int, ...]) -> None:
+    assert {verdict(machine, number) for number in numbers} == {errno.ENOSYS}
+    assert {verdict(machine, number, shares_memory=True) for number in numbers} == {ALLOWED}
 
 
 def test_the_calls_of_another_architecture_end_the_child() -> None:
