@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -23,14 +24,13 @@ from pipeline.child.identity import NOBODY, Identity, may_read
 from pipeline.child.kernel import PR_SET_DUMPABLE, prctl
 from pipeline.child.supervisor import run_task
 from pipeline.errors import BuildError
-from tests.support.hostile_tasks import TASKS
+from tests.support.hostile_tasks import PR_GET_DUMPABLE, TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 CANARY = "canary-5f0f2c"
-PR_GET_DUMPABLE = 3
 PLANTED = [Path(folder, "planted-by-a-child") for folder in ("/tmp", "/dev/shm", "/usr/local/bin")]
 
 
@@ -144,7 +144,7 @@ def test_T05_a_root_step_has_children_that_are_nobody(ground: Path) -> None:
         import json, threading
         from pathlib import Path
         from pipeline.child.supervisor import run_task
-        from tests.support.hostile_tasks import TASKS
+        from tests.support.hostile_tasks import PR_GET_DUMPABLE, TASKS
         ground = Path({str(ground)!r})
         folder = ground / "scratch"
         folder.mkdir()
@@ -181,6 +181,22 @@ def test_T05_T08_once_a_child_ran_no_process_of_the_same_user_reads_the_parents_
     prctl(PR_SET_DUMPABLE, 1)
     assert attack(ground, "start_threads")
     assert ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, *[ctypes.c_ulong(0)] * 4) == 0
+
+
+@pytest.fixture
+def core_files_allowed() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+
+
+@pytest.mark.usefixtures("core_files_allowed")
+def test_T05_T08_a_child_that_crashes_leaves_no_core_file(ground: Path) -> None:
+    """Its own limit holds where the kernel writes files, that it is not dumpable also where a program takes them."""
+    (ground / "model.onnx").write_text("model")
+    seen = attack(ground, "tell_who_it_is", {"model": str(ground / "model.onnx"), "beside": []})
+    assert (seen["core_bytes"], seen["dumpable"]) == ([0, 0], 0)
 
 
 def test_T05_native_libraries_have_their_threads(ground: Path) -> None:

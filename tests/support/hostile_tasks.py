@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+PR_GET_DUMPABLE = 3
 TASKS = {
     name: f"tests.support.hostile_tasks:{name}"
     for name in (
@@ -84,6 +86,8 @@ def tell_who_it_is(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         "capabilities": int(status["CapEff"], 16) | int(status["CapPrm"], 16),
         "no_new_privileges": status["NoNewPrivs"],
         "input": Path(request["model"]).read_text(),
+        "core_bytes": resource.getrlimit(resource.RLIMIT_CORE),
+        "dumpable": ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, *[ctypes.c_ulong(0)] * 4),
         "beside": sorted(path.name for path in map(Path, request["beside"]) if os.access(path, os.R_OK)),
     }
 
@@ -212,8 +216,6 @@ def _call(name: str, *arguments: object) -> None:
 
 
 def _raise_limits() -> None:
-    import resource
-
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     except ValueError as error:
