@@ -32,9 +32,9 @@ def committed_below(folder: Path) -> str:
 
 
 def _git_folder(repository: Path) -> Path:
-    """Where git keeps what it knows of the checkout: in a further worktree or a submodule ``.git`` is a file that says it.
+    """Where git keeps what it knows of a checkout; of a further worktree or a submodule ``.git`` is a file that says it.
 
-    Nobody's commit can bring such a file along: git checks out no path of that name. Raises ``OSError``, ``ValueError``.
+    No commit can bring such a file along: git checks out no path of that name. Raises ``OSError``, ``ValueError``.
     """
     link = repository / ".git"
     if link.is_dir():
