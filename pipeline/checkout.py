@@ -32,7 +32,7 @@ def committed_below(folder: Path) -> str:
 
 
 def _git_folder(repository: Path) -> Path:
-    """Where git keeps what it knows of a checkout; of a further worktree or a submodule ``.git`` is a file that says it.
+    """Where git keeps what it knows of a checkout. Of further worktrees and submodules ``.git`` is a file that says it.
 
     No commit can bring such a file along: git checks out no path of that name. Raises ``OSError``, ``ValueError``.
     """
