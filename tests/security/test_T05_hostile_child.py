@@ -7,6 +7,7 @@ import ctypes
 import os
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -134,7 +135,19 @@ def test_T05_a_child_keeps_no_capability_and_gains_none(ground: Path) -> None:
     assert seen["input"] == "model"
 
 
-def test_T05_a_root_step_has_children_that_are_nobody(ground: Path) -> None:
+def test_T05_a_child_is_held_to_limits_that_it_cannot_raise_and_goes_first_where_memory_ends(ground: Path) -> None:
+    (ground / "model.onnx").write_text("model")
+    request = {"model": str(ground / "model.onnx"), "beside": []}
+    seen = attack(ground, "tell_who_it_is", request, memory_bytes=1 << 30)
+    most = {"DATA": 1 << 30, "FSIZE": os.statvfs(ground).f_blocks * os.statvfs(ground).f_frsize}
+    most |= {"NOFILE": 4096, "NPROC": 16384}
+    limits = {name: (soft, hard) for name, (soft, hard) in seen["limits"].items()}
+    assert {name: 0 < soft == hard <= most[name] for name, (soft, hard) in limits.items()} == dict.fromkeys(most, True)
+    assert seen["goes_first"] == 1000
+    assert seen["mode"] == 0o600
+
+
+def test_T05_F23_a_root_step_has_children_that_are_nobody_and_end_with_it(ground: Path) -> None:
     """The interpreter of the tests may lie where only root can read; the system's serves then."""
     (ground / "model.onnx").write_text("model")
     nobody = Identity(NOBODY, NOBODY, ())
@@ -152,11 +165,12 @@ def test_T05_a_root_step_has_children_that_are_nobody(ground: Path) -> None:
         seen = run_task("tell_who_it_is", request, folder, timeout_s=60, cancel=threading.Event(), log=ground / "log",
                         _tasks=TASKS)
         print(json.dumps(seen["uid"] + seen["gid"] + seen["groups"]), (folder / "mine").stat().st_uid)
+        print(seen["death_signal"])
         """
     )
     told = subprocess.run([interpreter, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     expected = [NOBODY] * 6 if os.geteuid() == 0 else [*os.getresuid(), *os.getresgid(), *os.getgroups()]
-    assert told.split("\n")[0] == f"{expected} {os.geteuid()}"
+    assert told.splitlines() == [f"{expected} {os.geteuid()}", str(int(signal.SIGKILL))]
 
 
 def test_T05_a_model_that_nobody_may_read_is_read_all_the_same(ground: Path) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PR_GET_DUMPABLE = 3
+PR_GET_PDEATHSIG = 2
+LIMITS = ("DATA", "FSIZE", "NOFILE", "NPROC")
 TASKS = {
     name: f"tests.support.hostile_tasks:{name}"
     for name in (
@@ -88,6 +90,10 @@ def tell_who_it_is(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         "input": Path(request["model"]).read_text(),
         "core_bytes": resource.getrlimit(resource.RLIMIT_CORE),
         "dumpable": ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, *[ctypes.c_ulong(0)] * 4),
+        "limits": {name: resource.getrlimit(getattr(resource, f"RLIMIT_{name}")) for name in LIMITS},
+        "goes_first": int(Path("/proc/self/oom_score_adj").read_text()),
+        "mode": (folder / "mine").stat().st_mode & 0o777,
+        "death_signal": _death_signal(),
         "beside": sorted(path.name for path in map(Path, request["beside"]) if os.access(path, os.R_OK)),
     }
 
@@ -213,6 +219,13 @@ def _call(name: str, *arguments: object) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if getattr(libc, name)(*arguments) < 0:
         raise OSError(ctypes.get_errno(), name)
+
+
+def _death_signal() -> int:
+    """What the kernel sends this process when its parent ends; 0 where nothing."""
+    number = ctypes.c_int()
+    ctypes.CDLL(None).prctl(PR_GET_PDEATHSIG, ctypes.byref(number), *[ctypes.c_ulong(0)] * 3)
+    return number.value
 
 
 def _raise_limits() -> None:
