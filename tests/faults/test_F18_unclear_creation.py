@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pipeline.errors import PublishError
 from pipeline.hosts.sticky import Sticky
 from tests.support.fake_github import FakeGitHub
-from tests.support.fake_host import HANG_UP, Fault
+from tests.support.fake_host import HANG_UP, Fault, Reply
 from tests.support.publications import MANIFEST, Clock, github_place, publish
 
 if TYPE_CHECKING:
@@ -41,6 +41,22 @@ def test_a_host_gets_time_to_list_what_it_may_have_taken(tmp_path: Path) -> None
         host.faults = [Fault("POST", 502, path="/comments", after=True)]
         publish(github_place(host, tmp_path), clock=clock)
     assert clock.slept == [2.0]
+
+
+def test_what_the_host_took_and_does_not_list_yet_is_not_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = FakeGitHub()
+    sound = host.reply
+
+    def reply(method: str, path: str, *rest: Any) -> Reply:
+        lists = method == "GET" and path.endswith("/comments")
+        return Reply(200, []) if lists else sound(method, path, *rest)
+
+    monkeypatch.setattr(host, "reply", reply)
+    with host:
+        assert publish(github_place(host, tmp_path)).written
+        assert len(host.own_bodies) == 1
 
 
 def test_a_comment_that_another_job_wrote_while_this_one_waited_for_its_turn_is_the_only_one(tmp_path: Path) -> None:
