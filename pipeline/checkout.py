@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LIMIT_BYTES: Final = 256 << 20
+_LONGEST_LINK_BYTES: Final = 8192
 _HEADER: Final = struct.Struct(">4sII")
 _FIXED_BYTES: Final = 60
 """Times, numbers and the name of an entry's content (SHA-1), in front of its flags."""
@@ -18,16 +19,31 @@ _EXTENDED: Final = 0x4000
 
 def committed_below(folder: Path) -> str:
     """A file below ``folder`` that is part of the commit; empty where there is none, or nobody can tell."""
-    repository = next((each for each in (folder, *folder.parents) if (each / ".git").is_dir()), None)
+    repository = next((each for each in (folder, *folder.parents) if (each / ".git").exists()), None)
     if repository is None:
         return ""
     try:
-        with (repository / ".git/index").open("rb") as file:
+        with (_git_folder(repository) / "index").open("rb") as file:
             data = file.read(_LIMIT_BYTES)
         wanted = f"{folder.relative_to(repository).as_posix()}/".encode()
         return next((path.decode(errors="replace") for path in _paths(data) if path.startswith(wanted)), "")
     except (OSError, ValueError, IndexError, struct.error):
         return ""
+
+
+def _git_folder(repository: Path) -> Path:
+    """Where git keeps what it knows of a checkout. Of further worktrees and submodules ``.git`` is a file that says it.
+
+    No commit can bring such a file along: git checks out no path of that name. Raises ``OSError``, ``ValueError``.
+    """
+    link = repository / ".git"
+    if link.is_dir():
+        return link
+    with link.open("rb") as file:
+        key, _, place = file.read(_LONGEST_LINK_BYTES).decode().partition(": ")
+    if key != "gitdir":
+        raise ValueError(f"{link} names no folder")
+    return repository / place.rstrip("\r\n")
 
 
 def _paths(data: bytes) -> Iterator[bytes]:

@@ -46,7 +46,7 @@ class Confinement:
 
     ``readable`` are the inputs of its request and ``writable`` its own folders. ``memory_bytes`` bounds its data
     (RLIMIT_DATA) unless it is ``None``, ``disk_bytes`` each file of its, and what its folders may hold together. Only a
-    child that uses a ``gpu`` has the memory that processes share by name, which others read and which outlives it; only
+    child that uses a ``gpu`` has what processes share by name or number, which others read and which outlives it; only
     one that may start ``programs`` may start a process at all.
     """
 
@@ -129,7 +129,10 @@ def confine(confinement: Confinement, parent: int) -> tuple[str, ...]:
         ("no capabilities", drop_capabilities),
         ("unreadable for others", lambda: prctl(PR_SET_DUMPABLE, 0)),
         ("end with the parent", lambda: die_with(parent)),
-        ("no network, no process", lambda: refuse_system_calls(programs=confinement.programs)),
+        (
+            "no network, no process",
+            lambda: refuse_system_calls(programs=confinement.programs, shares_memory=confinement.gpu),
+        ),
     )
     return tuple(missing for name, apply in measures for missing in _tried(name, apply))
 

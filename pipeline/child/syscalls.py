@@ -67,6 +67,26 @@ _REFUSED: Final[_Calls] = (
     (321, 280, errno.EPERM),  # bpf
     (323, 282, errno.EPERM),  # userfaultfd
 )
+_SHARED_BY_NUMBER: Final[_Calls] = tuple(
+    (*numbers, errno.ENOSYS)  # as kernels without them answer
+    for numbers in (
+        (29, 194),  # shmget
+        (30, 196),  # shmat
+        (31, 195),  # shmctl
+        (64, 190),  # semget
+        (65, 193),  # semop
+        (66, 191),  # semctl
+        (220, 192),  # semtimedop
+        (68, 186),  # msgget
+        (69, 189),  # msgsnd
+        (70, 188),  # msgrcv
+        (71, 187),  # msgctl
+        (240, 180),  # mq_open
+        (241, 181),  # mq_unlink
+    )
+)
+"""The memory, semaphores and queues of System V, and the queues of POSIX: processes share them by number or name, past
+every rule about files, and they outlive whoever made them."""
 _SOCKET: Final = (41, 198)
 _SOCKETPAIR: Final = (53, 199)
 _CONNECTED_KINDS: Final = (1, 5)
@@ -96,22 +116,23 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
 
 
-def refuse_system_calls(*, programs: bool) -> None:
+def refuse_system_calls(*, programs: bool, shares_memory: bool) -> None:
     """Put the filter on this process, all its threads and all that it might start, for good.
 
-    With ``programs`` it may start processes, though none that leaves its group.
+    With ``programs`` it may start processes, though none that leaves its group. Where it ``shares_memory`` it may do so
+    by numbers too, as System V has it.
     Privileges must have been given up before (``PR_SET_NO_NEW_PRIVS``). Raises ``OSError`` where the kernel has no
     seccomp, or the architecture's numbers are not known here.
     """
     if MACHINE not in _SECCOMP:
         raise OSError(f"the numbers of the system calls of {MACHINE} are not known here")
-    code = filter_program(MACHINE, os.getpid(), programs=programs)
+    code = filter_program(MACHINE, os.getpid(), programs=programs, shares_memory=shares_memory)
     program = _Program(len(code) // 8, code)
     flags = _ALL_THREADS | _NO_SPECULATION_COST
     syscall(_SECCOMP[MACHINE], _SET_MODE_FILTER, flags, ctypes.byref(program))
 
 
-def filter_program(machine: str, pid: int, *, programs: bool) -> bytes:
+def filter_program(machine: str, pid: int, *, programs: bool, shares_memory: bool) -> bytes:
     """The filter's instructions for ``machine`` (``x86_64`` or ``aarch64``) and the process ``pid``, 8 bytes each."""
     column = 0 if machine == "x86_64" else 1
     code = [
@@ -122,7 +143,8 @@ def filter_program(machine: str, pid: int, *, programs: bool) -> bytes:
     ]
     if machine == "x86_64":
         code += [_instruction(_IF_AT_LEAST, _X32_BIT, 0, 1), _instruction(_RETURN, _ERROR | errno.ENOSYS)]
-    for *numbers, error in (*_REFUSED, *(() if programs else _PROCESSES)):
+    refused = (*_REFUSED, *(() if programs else _PROCESSES), *(() if shares_memory else _SHARED_BY_NUMBER))
+    for *numbers, error in refused:
         number = numbers[column]
         if number is not None:
             code += [_instruction(_IF_EQUAL, number, 0, 1), _instruction(_RETURN, _ERROR | error)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,6 +60,29 @@ def test_a_bad_date_is_a_minute(tmp_path: Path) -> None:
         host.faults = [
             Fault("POST", 429, path="comments", headers={"Retry-After": "next Tuesday"}, message="slow down")
         ]
+        assert publish(github_place(host, tmp_path), clock=clock).written
+    assert clock.slept[0] == 60.0
+
+
+@pytest.mark.parametrize("ahead_s", [0.0, 7200.0, -7200.0])
+@pytest.mark.parametrize("told", ["Retry-After", "x-ratelimit-reset"])
+def test_a_moment_that_is_told_is_one_of_the_hosts_clock(told: str, ahead_s: float, tmp_path: Path) -> None:
+    clock = Clock()
+    with FakeGitHub() as host:
+        host.ahead_s = ahead_s
+        until_s = host.now_s + 90
+        moment = formatdate(until_s, usegmt=True) if told == "Retry-After" else str(int(until_s))
+        host.faults = [Fault("GET", 429, headers={told: moment, "x-ratelimit-remaining": "0"}, message=SECONDARY)]
+        assert publish(github_place(host, tmp_path), clock=clock).written
+    assert 80 < clock.slept[0] < 95
+
+
+@pytest.mark.parametrize("told", ["Retry-After", "x-ratelimit-reset"])
+def test_a_moment_that_is_past_is_a_minute(told: str, tmp_path: Path) -> None:
+    clock = Clock()
+    with FakeGitHub() as host:
+        moment = formatdate(host.now_s - 90, usegmt=True) if told == "Retry-After" else str(int(host.now_s - 90))
+        host.faults = [Fault("GET", 429, headers={told: moment, "x-ratelimit-remaining": "0"}, message=SECONDARY)]
         assert publish(github_place(host, tmp_path), clock=clock).written
     assert clock.slept[0] == 60.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,13 +15,13 @@ from pipeline.digest import digest_from_bytes, digest_from_file
 from pipeline.provenance.statement import bytes_from_statement
 from tests.support.faulty_step import MANIFEST, run_step_in
 from tests.support.soak import main
-from tests.support.soak_cache import FORGED, SECRET, SoakCache
+from tests.support.soak_cache import FORGED, FORGERIES, SECRET, SoakCache
 from tests.support.soak_invariants import INVARIANTS, Aftermath, violations_of
 from tests.support.soak_schedule import CHILD_FAULTS, DAMAGES, plan_of
 from tests.support.statements import sample_statement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 JOB = "digits/sm_89/fp32"
@@ -28,8 +29,14 @@ CANARY = "canary-of-the-test"
 
 
 def write_report(folder: Path, **parts: Any) -> None:
-    job = {"id": JOB, "engine": {"digest": str(digest_from_bytes(b"plan"))}}
-    (folder / "engines/report.json").write_text(json.dumps({"exit_code": 0, "jobs": [job], **parts}))
+    report = {"exit_code": 0, "jobs": [job_report()], "failures": [], **parts}
+    (folder / "engines/report.json").write_text(json.dumps(report))
+
+
+def job_report(**parts: Any) -> dict[str, Any]:
+    """A job that went well; without an engine where ``parts`` say how it failed."""
+    engine = {"digest": str(digest_from_bytes(b"plan"))}
+    return {"id": JOB, "status": "built", "engine": engine, "failure": None, **parts}
 
 
 @pytest.fixture
@@ -49,8 +56,12 @@ def after(tmp_path: Path) -> Aftermath:
         folder=tmp_path,
         cache_folder=None,
         genuine={JOB: digest_from_bytes(b"plan")},
+        handed_before=frozenset({"sha256:0"}),
+        handed=(("/model.onnx", "sha256:0"),),
         damaged_before=set(),
         damaged=set(),
+        staged_before={"old"},
+        staged={"old"},
         processes=(),
         elapsed_s=1.0,
         patience_s=5.0,
@@ -63,49 +74,113 @@ def test_a_run_that_ended_well_violates_nothing(after: Aftermath) -> None:
     assert violations_of(after) == ()
 
 
-def _other_engine(after: Aftermath) -> Aftermath:
-    (after.folder / f"engines/{JOB}.engine").write_bytes(FORGED)
-    return after
+def written(name: str, data: bytes) -> Callable[[Aftermath], Aftermath]:
+    """A run that left such a file."""
+
+    def spoil(after: Aftermath) -> Aftermath:
+        path = after.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return after
+
+    return spoil
 
 
-def _other_report(after: Aftermath) -> Aftermath:
-    write_report(after.folder, jobs=[{"id": JOB, "engine": None}])
-    return after
+def reported(**parts: Any) -> Callable[[Aftermath], Aftermath]:
+    """A run with another report."""
+
+    def spoil(after: Aftermath) -> Aftermath:
+        write_report(after.folder, **parts)
+        return after
+
+    return spoil
 
 
-def _other_statement(after: Aftermath) -> Aftermath:
-    path = after.folder / f"engines/{JOB}.provenance.json"
-    path.write_bytes(bytes_from_statement(sample_statement(b"other")))
-    return after
+def changed(**fields: Any) -> Callable[[Aftermath], Aftermath]:
+    return lambda after: replace(after, **fields)
 
 
 def _slow(after: Aftermath) -> Aftermath:
     return replace(after, plan=replace(after.plan, signals=(signal.SIGINT,)), elapsed_s=5.1)
 
 
-def _telling(after: Aftermath) -> Aftermath:
-    (after.folder / "engines/engine.log").write_text(f"token={CANARY}")
-    return after
+def _without_a_word(after: Aftermath) -> Aftermath:
+    """Cancelled in the middle, and no report."""
+    (after.folder / "engines/report.json").unlink()
+    return replace(after, exit_code=130, said="building", plan=replace(after.plan, signals=(signal.SIGINT,)))
 
 
-SPOILT: dict[str, Callable[[Aftermath], Aftermath]] = {
-    "_only_genuine_engines": _other_engine,
-    "_reported_engines_are_there": _other_report,
-    "_statements_are_whole": _other_statement,
-    "_no_receipt_is_partial": lambda after: replace(after, damaged={"engine 0"}),
-    "_exit_code_matches_the_report": lambda after: replace(after, exit_code=6),
-    "_a_cancel_is_done_in_time": _slow,
-    "_nothing_is_left_over": lambda after: replace(after, processes=("sleep",)),
-    "_there_is_at_most_one_comment": lambda after: replace(after, comments=("passed", "passed")),
-    "_no_secret_is_told": _telling,
-    "_no_traceback": lambda after: replace(after, said="Traceback (most recent call last):"),
+def _cancelled_by_nobody(after: Aftermath) -> Aftermath:
+    write_report(after.folder, exit_code=130, jobs=[job_report(status="cancelled")])
+    return replace(after, exit_code=130)
+
+
+FAILURE = {"exit_code": 6}
+SPOILT: dict[str, dict[str, Callable[[Aftermath], Aftermath]]] = {
+    "_only_genuine_engines": {
+        "another engine": written(f"engines/{JOB}.engine", b"other"),
+        "a forged engine in a log": written("engines/logs/engine.log", FORGED),
+        "a forged engine in the temporary folder": written("tmp/plan", FORGED),
+    },
+    "_children_are_given_genuine_files": {"another model": changed(handed=(("/model.onnx", "sha256:1"),))},
+    "_reported_engines_are_there": {
+        "an engine that no report has": reported(jobs=[job_report(engine=None)]),
+        "another digest": reported(jobs=[job_report(engine={"digest": "sha256:0"})]),
+    },
+    "_statements_are_whole": {
+        "of another engine": written(
+            f"engines/{JOB}.provenance.json", bytes_from_statement(sample_statement(b"other"))
+        ),
+    },
+    "_no_receipt_is_partial": {
+        "a new one": changed(damaged={"engine 0 sha256:0"}),
+        "again": changed(damaged_before={"engine 0 sha256:0"}, damaged={"engine 0 sha256:1"}),
+    },
+    "_exit_code_matches_the_report": {
+        "the report's": changed(exit_code=6),
+        "no code of ours": changed(exit_code=1),
+        "a signal's": changed(exit_code=-11),
+        "its jobs failed": reported(jobs=[job_report(status="failed", failure=FAILURE)]),
+        "it failed before its jobs": reported(jobs=[], failures=[FAILURE]),
+        "its jobs were cancelled": reported(jobs=[job_report(status="cancelled")]),
+        "no report of a cancelled run": _without_a_word,
+        "cancelled by nobody": _cancelled_by_nobody,
+    },
+    "_a_cancel_is_done_in_time": {"slow": _slow},
+    "_nothing_is_left_over": {
+        "a process": changed(processes=("sleep",)),
+        "a temporary file": written("tmp/plan", b""),
+        "half a report": written("engines/.report.json.0123456789ab.tmp", b""),
+        "half a file of the cache": changed(staged={"old", "new"}),
+    },
+    "_there_is_at_most_one_comment": {"two": changed(comments=("passed", "passed"))},
+    "_no_secret_is_told": {
+        "in a file": written("engines/engine.log", f"token={CANARY}".encode()),
+        "in what it says": changed(said=CANARY),
+        "in the comment": changed(comments=(CANARY,)),
+        "a core file": written("tmp/core.1", b""),
+    },
+    "_no_traceback": {"a traceback": changed(said="Traceback (most recent call last):")},
 }
 
 
-@pytest.mark.parametrize("invariant", INVARIANTS, ids=lambda invariant: invariant.__name__)
-def test_each_invariant_can_fail(invariant: Callable[[Aftermath], Iterable[str]], after: Aftermath) -> None:
+def test_every_invariant_is_spoilt() -> None:
+    assert [invariant.__name__ for invariant in INVARIANTS] == list(SPOILT)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [pytest.param(name, spoil, id=f"{name} {how}") for name, ways in SPOILT.items() for how, spoil in ways.items()],
+)
+def test_each_invariant_can_fail_in_each_way(
+    name: str, spoil: Callable[[Aftermath], Aftermath], after: Aftermath
+) -> None:
+    (invariant,) = (each for each in INVARIANTS if each.__name__ == name)
     assert list(invariant(after)) == []
-    assert list(invariant(SPOILT[invariant.__name__](after)))
+    found = list(invariant(spoil(after)))
+    for core in after.folder.rglob("core*"):
+        core.unlink()  # or it fails the whole session
+    assert found
 
 
 def test_a_comment_that_is_missing_or_tells_a_secret_is_found(after: Aftermath) -> None:
@@ -115,7 +190,7 @@ def test_a_comment_that_is_missing_or_tells_a_secret_is_found(after: Aftermath) 
 
 
 def test_a_comment_that_says_that_a_failed_run_passed_is_found(after: Aftermath) -> None:
-    write_report(after.folder, exit_code=4)
+    write_report(after.folder, exit_code=4, jobs=[job_report(status="failed", failure={"exit_code": 4})])
     plan = replace(after.plan, publishes=True, host_faults=(), store_fault_share=0.0)
     failed = replace(after, exit_code=4, plan=plan, comments=("**Failed (exit code 4)**",))
     assert violations_of(failed) == ()
@@ -126,12 +201,6 @@ def test_a_comment_that_says_that_a_failed_run_passed_is_found(after: Aftermath)
 def test_a_run_without_a_report_is_found(exit_code: int, after: Aftermath) -> None:
     (after.folder / "engines/report.json").unlink()
     assert len(violations_of(replace(after, exit_code=exit_code))) == 1
-
-
-def test_files_that_are_left_over_are_found(after: Aftermath) -> None:
-    (after.folder / "tmp/trt-engines-x").mkdir()
-    (after.folder / "engines/.report.json.0123456789ab.tmp").touch()
-    assert len(violations_of(after)) == 2
 
 
 def test_the_same_seed_draws_the_same_plan_and_every_fault_is_drawn() -> None:
@@ -148,18 +217,29 @@ def test_a_short_soak_finds_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     assert "0 violations" in capfd.readouterr().out
 
 
-def test_a_forged_engine_that_is_believed_would_be_found(tmp_path: Path, recordings: Path, after: Aftermath) -> None:
+def test_what_is_forged_and_believed_would_be_found(tmp_path: Path, recordings: Path, after: Aftermath) -> None:
     """Without the secret, whoever may write the cache is believed; with it, the forgery is made again."""
-    cache = SoakCache(tmp_path / "cache", None)
-    run = ("run", "--manifest", str(MANIFEST), "--only", JOB, "--cache", cache.text())
+    cache, job, handed = SoakCache(tmp_path / "cache", None), "digits/sm_89/int8", tmp_path / "handed"
+    run = ("run", "--manifest", str(MANIFEST), "--only", job, "--cache", cache.text())
     secret = {"TRT_ENGINE_CACHE_SECRET": SECRET}
-    assert run_step_in(tmp_path, *run, recordings=recordings, environment=secret).returncode == 0
-    genuine = {JOB: digest_from_file(tmp_path / f"engines/{JOB}.engine")}
-    found = []
-    for environment in ({}, secret):
-        cache.spoil("forge an engine", random.Random(1), tmp_path / "forged")
-        assert run_step_in(tmp_path, *run, recordings=recordings, environment=environment).returncode == 0
-        found.append(list(INVARIANTS[0](replace(after, genuine=genuine))))
-    believed, refused = found
-    assert len(believed) == 2
-    assert refused == []
+
+    def ran(environment: Mapping[str, str]) -> list[tuple[str, str]]:
+        """What the children of a run were given."""
+        done = run_step_in(tmp_path, *run, recordings=recordings, handed=handed, environment=environment)
+        assert done.returncode == 0, done.stderr
+        lines = handed.read_text().splitlines() if handed.exists() else []
+        handed.unlink(missing_ok=True)
+        return [json.loads(line) for line in lines]
+
+    genuine_files = frozenset(digest for _, digest in ran(secret))
+    genuine = {**after.genuine, job: digest_from_file(tmp_path / f"engines/{job}.engine")}
+    found: dict[str, list[list[str]]] = {}
+    for number, (forgery, kind) in enumerate(FORGERIES.items()):
+        for environment in ({}, secret):
+            cache.spoil(forgery, random.Random(1), tmp_path / "forged")
+            for made_of_it in list(FORGERIES.values())[:number]:  # or what is forged is not asked for
+                shutil.rmtree(tmp_path / f"cache/v1/receipt/{made_of_it}")
+            given = tuple((path, digest) for path, digest in ran(environment))
+            run_after = replace(after, genuine=genuine, handed_before=genuine_files, handed=given)
+            found.setdefault(kind, []).append([text for each in INVARIANTS[:2] for text in each(run_after)])
+    assert [[bool(texts) for texts in pair] for pair in found.values()] == [[True, False]] * len(FORGERIES), found

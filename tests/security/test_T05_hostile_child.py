@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -23,14 +25,13 @@ from pipeline.child.identity import NOBODY, Identity, may_read
 from pipeline.child.kernel import PR_SET_DUMPABLE, prctl
 from pipeline.child.supervisor import run_task
 from pipeline.errors import BuildError
-from tests.support.hostile_tasks import TASKS
+from tests.support.hostile_tasks import PR_GET_DUMPABLE, TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 CANARY = "canary-5f0f2c"
-PR_GET_DUMPABLE = 3
 PLANTED = [Path(folder, "planted-by-a-child") for folder in ("/tmp", "/dev/shm", "/usr/local/bin")]
 
 
@@ -107,7 +108,7 @@ def came(tmp_path_factory: pytest.TempPathFactory, planted: list[Path]) -> dict[
 
 
 def test_T05_every_attempt_is_refused(came: dict[str, Any]) -> None:
-    assert len(came["came"]) == 34
+    assert len(came["came"]) == 37
     assert {name: result for name, result in came["came"].items() if result == "done"} == {}
 
 
@@ -134,7 +135,19 @@ def test_T05_a_child_keeps_no_capability_and_gains_none(ground: Path) -> None:
     assert seen["input"] == "model"
 
 
-def test_T05_a_root_step_has_children_that_are_nobody(ground: Path) -> None:
+def test_T05_a_child_is_held_to_limits_that_it_cannot_raise_and_goes_first_where_memory_ends(ground: Path) -> None:
+    (ground / "model.onnx").write_text("model")
+    request = {"model": str(ground / "model.onnx"), "beside": []}
+    seen = attack(ground, "tell_who_it_is", request, memory_bytes=1 << 30)
+    most = {"DATA": 1 << 30, "FSIZE": os.statvfs(ground).f_blocks * os.statvfs(ground).f_frsize}
+    most |= {"NOFILE": 4096, "NPROC": 16384}
+    limits = {name: (soft, hard) for name, (soft, hard) in seen["limits"].items()}
+    assert {name: 0 < soft == hard <= most[name] for name, (soft, hard) in limits.items()} == dict.fromkeys(most, True)
+    assert seen["goes_first"] == 1000
+    assert seen["mode"] == 0o600
+
+
+def test_T05_F23_a_root_step_has_children_that_are_nobody_and_end_with_it(ground: Path) -> None:
     """The interpreter of the tests may lie where only root can read; the system's serves then."""
     (ground / "model.onnx").write_text("model")
     nobody = Identity(NOBODY, NOBODY, ())
@@ -144,7 +157,7 @@ def test_T05_a_root_step_has_children_that_are_nobody(ground: Path) -> None:
         import json, threading
         from pathlib import Path
         from pipeline.child.supervisor import run_task
-        from tests.support.hostile_tasks import TASKS
+        from tests.support.hostile_tasks import PR_GET_DUMPABLE, TASKS
         ground = Path({str(ground)!r})
         folder = ground / "scratch"
         folder.mkdir()
@@ -152,11 +165,12 @@ def test_T05_a_root_step_has_children_that_are_nobody(ground: Path) -> None:
         seen = run_task("tell_who_it_is", request, folder, timeout_s=60, cancel=threading.Event(), log=ground / "log",
                         _tasks=TASKS)
         print(json.dumps(seen["uid"] + seen["gid"] + seen["groups"]), (folder / "mine").stat().st_uid)
+        print(seen["death_signal"])
         """
     )
     told = subprocess.run([interpreter, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     expected = [NOBODY] * 6 if os.geteuid() == 0 else [*os.getresuid(), *os.getresgid(), *os.getgroups()]
-    assert told.split("\n")[0] == f"{expected} {os.geteuid()}"
+    assert told.splitlines() == [f"{expected} {os.geteuid()}", str(int(signal.SIGKILL))]
 
 
 def test_T05_a_model_that_nobody_may_read_is_read_all_the_same(ground: Path) -> None:
@@ -181,6 +195,22 @@ def test_T05_T08_once_a_child_ran_no_process_of_the_same_user_reads_the_parents_
     prctl(PR_SET_DUMPABLE, 1)
     assert attack(ground, "start_threads")
     assert ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, *[ctypes.c_ulong(0)] * 4) == 0
+
+
+@pytest.fixture
+def core_files_allowed() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+
+
+@pytest.mark.usefixtures("core_files_allowed")
+def test_T05_T08_a_child_that_crashes_leaves_no_core_file(ground: Path) -> None:
+    """Its own limit holds where the kernel writes files, that it is not dumpable also where a program takes them."""
+    (ground / "model.onnx").write_text("model")
+    seen = attack(ground, "tell_who_it_is", {"model": str(ground / "model.onnx"), "beside": []})
+    assert (seen["core_bytes"], seen["dumpable"]) == ([0, 0], 0)
 
 
 def test_T05_native_libraries_have_their_threads(ground: Path) -> None:

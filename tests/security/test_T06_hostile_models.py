@@ -80,6 +80,7 @@ def ran(folder: Path, capfd: pytest.CaptureFixture[str], command: str = "validat
         pytest.param(zoo.external(length="-1"), 4, "tensor", id="negative length"),
         pytest.param(zoo.external(length="many"), 4, "tensor", id="length in words"),
         pytest.param(zoo.linked_model, 3, "symbolic link", id="linked model"),
+        pytest.param(zoo.hard_linked_model, 3, "hard link", id="hard-linked model"),
         pytest.param(zoo.pipe_for_a_model, 3, "model.onnx", id="a pipe for a model"),
         pytest.param(zoo.folder_for_a_model, 3, "model.onnx", id="a folder for a model"),
         pytest.param(zoo.declared_weights(1 << 40), 4, "tensor", id="weights of 4 TiB"),

@@ -92,6 +92,34 @@ def test_T4_an_old_receipt_that_was_put_back_has_expired_although_its_seal_is_ri
     assert isinstance(cache_of(place).lookup(KEY, SUBJECT), Miss)
 
 
+def test_T4_no_way_leads_to_an_entry_that_was_kept_for_too_long(place: LocalStore, tmp_path: Path) -> None:
+    """By the digest of its key, as what a runner stored meanwhile, and as what was found before it expired."""
+    commit(cache_of(place, days=91), tmp_path)
+    cache, earlier = cache_of(place), ContentCache(SealedStore(place, "trusted", SEAL))
+    found = earlier.lookup(KEY, SUBJECT)
+    assert isinstance(found, Hit)
+
+    assert cache.stored(KEY.kind, KEY.digest) is None
+    assert cache.appeared(KEY) is None
+    fetched = cache.fetch(found, tmp_path / "fetched")
+    assert isinstance(fetched, Miss)
+    assert fetched.reason.startswith("expired: ")
+    assert not (tmp_path / "fetched").exists()
+    assert isinstance(earlier.stored(KEY.kind, KEY.digest), Hit)
+    assert isinstance(earlier.appeared(KEY), Hit)
+
+
+@pytest.mark.parametrize("created", ["2026-02-30T00:00:00Z", "2026-01-01T25:00:00Z"])
+def test_T4_what_is_no_date_keeps_no_entry_alive(place: LocalStore, tmp_path: Path, created: str) -> None:
+    commit(cache_of(place, seal=None), tmp_path)
+    place.put_receipt(KEY.kind, KEY.digest, dated(stored(place), created), replace=True)
+
+    found = cache_of(place, seal=None).lookup(KEY, SUBJECT)
+
+    assert isinstance(found, Miss)
+    assert "is no date" in found.reason
+
+
 def dated(data: bytes, created: str) -> bytes:
     """The receipt with another date, and a digest of itself that fits."""
     fields = json.loads(without_seal(data))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,8 @@ class FakeHost:
         self.seen: list[Seen] = []
         self.wrong: list[str] = []
         self.before_reply: list[Callable[[str, str], None]] = []
+        self.ahead_s = 0.0
+        """How far its clock is before this machine's."""
         self._lock = threading.Lock()
 
     def reply(self, method: str, path: str, query: dict[str, str], headers: Mapping[str, str], body: Any) -> Reply:
@@ -75,6 +78,11 @@ class FakeHost:
         """How the host puts an error."""
         raise NotImplementedError
 
+    @property
+    def now_s(self) -> float:
+        """Seconds since the epoch by its clock."""
+        return time.time() + self.ahead_s
+
     def requests(self, method: str) -> list[Seen]:
         """Those of one method."""
         return [each for each in self.seen if each.method == method]
@@ -89,6 +97,9 @@ class FakeHost:
                 host._handle(self)
 
             do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = do_ANY  # noqa: N815  the names that the server calls
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return super().date_time_string(timestamp or host.now_s)
 
             def log_message(self, *_arguments: object) -> None:
                 pass

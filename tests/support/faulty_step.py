@@ -2,8 +2,9 @@
 
 As a program (``faulty_entry``) its first argument is a JSON file, the rest are the step's own. The file holds
 ``faults``, each with a glob over names of ``fault_tasks.name_of`` and the ``fault``, and ``recordings``, a folder that
-spares the real work where it was done before. What has no fault is held to no time limit: how long it takes is the
-machine's business. ``kept`` says what must be in the cache before the time limit of the run counts as reached.
+spares the real work where it was done before. ``handed`` is a file that tells what children were given, a line of JSON
+for each file: its path and its digest. What has no fault is held to no time limit: how long it takes is the machine's
+business. ``kept`` says what must be in the cache before the time limit of the run counts as reached.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import pipeline.commands.main_job
 import pipeline.run
 from pipeline.action.step import run_step
 from pipeline.child import supervisor
+from pipeline.child.inputs import inputs_from_request
+from pipeline.digest import digest_from_file
 from pipeline.time_limits import JobBudget, RunLimit
 from tests.support.fault_tasks import matching, name_of, record, recorded
 
@@ -38,6 +41,7 @@ def start_step(
     faults: Sequence[Mapping[str, Any]] = (),
     recordings: Path | None = None,
     kept: Mapping[str, int] | None = None,
+    handed: Path | None = None,
     environment: Mapping[str, str] | None = None,
     closed: str = "",
     **options: Any,
@@ -48,7 +52,12 @@ def start_step(
     """
     plan = Path(tempfile.mkstemp(prefix="faults-", suffix=".json")[1])
     plan.chmod(0o644)
-    told = {"faults": list(faults), "recordings": str(recordings) if recordings else None, "kept": dict(kept or {})}
+    told = {
+        "faults": list(faults),
+        "recordings": str(recordings) if recordings else None,
+        "kept": dict(kept or {}),
+        "handed": str(handed) if handed else None,
+    }
     plan.write_text(json.dumps(told))
     (folder / "tmp").mkdir(exist_ok=True)
     basic = {"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder / "tmp"), "PYTHONPATH": str(ROOT)}
@@ -98,6 +107,14 @@ def statuses_in(folder: Path) -> dict[str, str]:
     return {job["id"]: job["status"] for job in report_in(folder)["jobs"]}
 
 
+def _note_handed(request: Mapping[str, Any], path: Path) -> None:
+    """In one write, because many threads start children at once."""
+    files = [each for each in dict.fromkeys(inputs_from_request(request)) if each.is_file()]
+    lines = (json.dumps([str(each), str(digest_from_file(each))]) for each in files)
+    with path.open("a") as file:
+        file.write("".join(f"{line}\n" for line in lines))
+
+
 def step(plan: str, *arguments: str) -> int:
     """Run the step by ``plan``, which is removed when it begins."""
     told = json.loads(Path(plan).read_text())
@@ -110,6 +127,8 @@ def step(plan: str, *arguments: str) -> int:
         act = {"task": task, "fault": matching(name, told["faults"]), "recorded": known}
         if act["fault"] is None:
             options["timeout_s"] = math.inf
+        if told["handed"]:
+            _note_handed(request, Path(told["handed"]))
         tasks = {task: "tests.support.fault_tasks:act"}
         outcome = supervisor.run_task(task, {**request, "act": act}, folder, _tasks=tasks, **options)
         if place is not None and known is None and act["fault"] is None:

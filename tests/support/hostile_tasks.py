@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -15,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+PR_GET_DUMPABLE = 3
+PR_GET_PDEATHSIG = 2
+LIMITS = ("DATA", "FSIZE", "NOFILE", "NPROC")
 TASKS = {
     name: f"tests.support.hostile_tasks:{name}"
     for name in (
@@ -41,6 +45,9 @@ def attempt(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         "read another child's folder": lambda: Path(target["neighbour"], "kept").read_bytes(),
         "write the temporary folder": lambda: Path("/tmp/planted-by-a-child").write_text("x"),
         "leave something in shared memory": lambda: Path("/dev/shm/planted-by-a-child").write_text("x"),
+        "share memory by its number": lambda: _call("shmget", 0, 4096, 0o1600),
+        "share a semaphore by its number": lambda: _call("semget", 0, 1, 0o1600),
+        "leave messages in the kernel": lambda: _call("msgget", 0, 0o1600),
         "write a program": lambda: Path("/usr/local/bin/planted-by-a-child").write_text("x"),
         "connect to a daemon's socket": lambda: _connect(socket.AF_UNIX, target["socket"]),
         "send a daemon a datagram": lambda: _send(target["datagrams"]),
@@ -81,6 +88,12 @@ def tell_who_it_is(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         "capabilities": int(status["CapEff"], 16) | int(status["CapPrm"], 16),
         "no_new_privileges": status["NoNewPrivs"],
         "input": Path(request["model"]).read_text(),
+        "core_bytes": resource.getrlimit(resource.RLIMIT_CORE),
+        "dumpable": ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, *[ctypes.c_ulong(0)] * 4),
+        "limits": {name: resource.getrlimit(getattr(resource, f"RLIMIT_{name}")) for name in LIMITS},
+        "goes_first": int(Path("/proc/self/oom_score_adj").read_text()),
+        "mode": (folder / "mine").stat().st_mode & 0o777,
+        "death_signal": _death_signal(),
         "beside": sorted(path.name for path in map(Path, request["beside"]) if os.access(path, os.R_OK)),
     }
 
@@ -208,9 +221,14 @@ def _call(name: str, *arguments: object) -> None:
         raise OSError(ctypes.get_errno(), name)
 
 
-def _raise_limits() -> None:
-    import resource
+def _death_signal() -> int:
+    """What the kernel sends this process when its parent ends; 0 where nothing."""
+    number = ctypes.c_int()
+    ctypes.CDLL(None).prctl(PR_GET_PDEATHSIG, ctypes.byref(number), *[ctypes.c_ulong(0)] * 3)
+    return number.value
 
+
+def _raise_limits() -> None:
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     except ValueError as error:

@@ -14,6 +14,7 @@ import argparse
 import collections
 import contextlib
 import ctypes
+import json
 import os
 import random
 import shutil
@@ -76,7 +77,9 @@ class Soak:
             "folder and bucket": SoakCache(folder / "near", url, "soak-tiered"),
         }
         begun = time.monotonic()
+        self._handed = folder / "handed"
         self._genuine = self._record()
+        self._handed_before = frozenset(digest for _, digest in self._handed_to_children())
         self._patience_s = max(_CANCEL_S, _SHARE_OF_RECORDING * (time.monotonic() - begun))
 
     def run(self, plan: Plan) -> tuple[Aftermath, tuple[str, ...]]:
@@ -86,7 +89,7 @@ class Soak:
             cache.clear()
         for damage in plan.damages:
             cache.spoil(damage, draw, self._folder / "forged")
-        damaged_before = cache.damaged()
+        damaged_before, staged_before = cache.damaged(), cache.staged()
         work = self._folder / "work"
         shutil.rmtree(work / "engines", ignore_errors=True)
         if self._proxy is not None:
@@ -106,8 +109,12 @@ class Soak:
             folder=work,
             cache_folder=cache.folder,
             genuine=self._genuine,
+            handed_before=self._handed_before,
+            handed=self._handed_to_children(),
             damaged_before=damaged_before,
             damaged=cache.damaged(),
+            staged_before=staged_before,
+            staged=cache.staged(),
             processes=processes,
             elapsed_s=elapsed_s,
             patience_s=self._patience_s,
@@ -143,14 +150,23 @@ class Soak:
             arguments = (*arguments, "--publish")
         work.mkdir(exist_ok=True)
         return start_step(
-            work, "run", *options, *arguments, faults=faults, recordings=self._recordings, environment=environment
+            work,
+            "run",
+            *options,
+            *arguments,
+            faults=faults,
+            recordings=self._recordings,
+            handed=self._handed,
+            environment=environment,
         )
 
     def _record(self) -> Mapping[str, Digest]:
         """Let the real tasks do their work once; job id -> digest of its engine."""
         work = self._folder / "recording"
         work.mkdir()
-        done = run_step_in(work, "run", "--manifest", str(MANIFEST), recordings=self._recordings, timeout_s=300)
+        done = run_step_in(
+            work, "run", "--manifest", str(MANIFEST), recordings=self._recordings, handed=self._handed, timeout_s=300
+        )
         if done.returncode:
             raise RuntimeError(f"the example cannot be built: {done.stdout}{done.stderr}")
         assert list(self._recordings.glob(f"*/{OUTCOME}"))
@@ -159,6 +175,14 @@ class Soak:
             "/".join(path.relative_to(work / "engines").with_suffix("").parts): digest_from_file(path)
             for path in engines
         }
+
+    def _handed_to_children(self) -> tuple[tuple[str, str], ...]:
+        """Path and digest of each file that children were given since this was asked last."""
+        if not self._handed.exists():
+            return ()
+        lines = self._handed.read_text().splitlines()
+        self._handed.unlink()
+        return tuple((path, digest) for path, digest in map(json.loads, lines))
 
     def _left(self) -> tuple[str, ...]:
         """What still runs of a run that ended, after a moment; it is ended then, by its number."""

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pipeline.digest import Digest
     from tests.support.soak_schedule import Plan
 
-_EXIT_CODES = {0, 4, 6, 7, 9, 130}
+_CANCELLED = 130
+_EXIT_CODES = {0, 4, 6, 7, 9, _CANCELLED}
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
 
 
@@ -27,10 +28,12 @@ _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
 class Aftermath:
     """A run after its end. ``folder`` is where it ran, with ``engines`` and ``tmp``; ``said`` is all that it printed.
 
-    ``genuine`` is job id -> digest of the only engine that a builder made for it. ``damaged`` and ``damaged_before``
-    are the unsound entries of its cache, ``processes`` what still runs of it, ``elapsed_s`` how long it lived after the
-    first signal, and ``patience_s`` how long it may, on this machine. ``comments`` are those of the pull request, which
-    all runs of a soak share.
+    ``genuine`` is job id -> digest of the only engine that a builder made for it. ``handed`` are the files that its
+    children were given, each with its digest, and ``handed_before`` the digests of all that there were when everything
+    was made without a fault. ``damaged`` and ``damaged_before`` are the unsound entries of its cache, ``staged`` and
+    ``staged_before`` what had no name there yet, ``processes`` what still runs of it, ``elapsed_s`` how long it lived
+    after the first signal, and ``patience_s`` how long it may, on this machine. ``comments`` are those of the pull
+    request, which all runs of a soak share.
     """
 
     plan: Plan
@@ -39,8 +42,12 @@ class Aftermath:
     folder: Path
     cache_folder: Path | None
     genuine: Mapping[str, Digest]
+    handed_before: frozenset[str]
+    handed: tuple[tuple[str, str], ...]
     damaged_before: set[str]
     damaged: set[str]
+    staged_before: set[str]
+    staged: set[str]
     processes: tuple[str, ...]
     elapsed_s: float
     patience_s: float
@@ -71,6 +78,13 @@ def _only_genuine_engines(run: Aftermath) -> Iterator[str]:
             yield f"{path} holds the forged engine"
 
 
+def _children_are_given_genuine_files(run: Aftermath) -> Iterator[str]:
+    """No child loads anything but what a team or a child without a fault wrote, such as a planted model or table."""
+    for path, digest in run.handed:
+        if digest not in run.handed_before:
+            yield f"a child was given {path}, which nobody made"
+
+
 def _reported_engines_are_there(run: Aftermath) -> Iterator[str]:
     for job in (run.report or {"jobs": ()})["jobs"]:
         path = run.folder / f"engines/{job['id']}.engine"
@@ -97,14 +111,23 @@ def _exit_code_matches_the_report(run: Aftermath) -> Iterator[str]:
         return
     if run.exit_code not in _EXIT_CODES:
         yield f"it ended with {run.exit_code}"
-    if report is not None and report["exit_code"] != run.exit_code:
-        yield f"it ended with {run.exit_code}, its report says {report['exit_code']}"
-    if report is None and run.exit_code in _EXIT_CODES - {130}:
+    if report is not None and {report["exit_code"], _code_of_jobs(report)} != {run.exit_code}:
+        told = f"its report says {report['exit_code']}, its jobs {_code_of_jobs(report)}"
+        yield f"it ended with {run.exit_code}, {told}"
+    if report is None and run.exit_code in _EXIT_CODES - {_CANCELLED}:
         yield f"it ended with {run.exit_code} and wrote no report"
-    if run.exit_code == 130 and report is None and run.said.strip() not in ("", "error: cancelled"):
+    if run.exit_code == _CANCELLED and report is None and run.said.strip() not in ("", "error: cancelled"):
         yield "it had begun, was cancelled, and wrote no report"
-    if run.plan.time_limit_s is None and not run.plan.signals and run.exit_code == 130:
+    if run.plan.time_limit_s is None and not run.plan.signals and run.exit_code == _CANCELLED:
         yield "it says that it was cancelled, and was not"
+
+
+def _code_of_jobs(report: Mapping[str, Any]) -> int:
+    """The exit code that the failures in a report ask for."""
+    failures = [each["failure"] for each in report["jobs"] if each["failure"] is not None] + report["failures"]
+    codes = {failure["exit_code"] for failure in failures}
+    cancelled = any(job["status"] == "cancelled" for job in report["jobs"])
+    return _CANCELLED if cancelled or _CANCELLED in codes else min(codes, default=0)
 
 
 def _a_cancel_is_done_in_time(run: Aftermath) -> Iterator[str]:
@@ -120,6 +143,7 @@ def _nothing_is_left_over(run: Aftermath) -> Iterator[str]:
     places = [run.folder, *([run.cache_folder] if run.cache_folder else [])]
     unfinished = (path for place in places for path in place.rglob("*.tmp") if _UNFINISHED.fullmatch(path.name))
     yield from (f"half-written: {path}" for path in unfinished)
+    yield from (f"half-written in the cache: {name}" for name in sorted(run.staged - run.staged_before))
 
 
 def _there_is_at_most_one_comment(run: Aftermath) -> Iterator[str]:
@@ -155,6 +179,7 @@ def _no_traceback(run: Aftermath) -> Iterator[str]:
 
 INVARIANTS = (
     _only_genuine_engines,
+    _children_are_given_genuine_files,
     _reported_engines_are_there,
     _statements_are_whole,
     _no_receipt_is_partial,

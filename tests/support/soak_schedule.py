@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.support.fake_host import HANG_UP
+from tests.support.soak_cache import FORGERIES
 
 PLACES = ("folder", "bucket", "folder and bucket")
 BUILDS = tuple(f"build-{precision}-{sm}" for precision in ("fp32", "fp16", "int8") for sm in ("8.6", "8.9", "12.0"))
@@ -50,7 +51,7 @@ HOST_FAULTS: tuple[dict[str, Any], ...] = (
     {"method": "PATCH", "status": HANG_UP, "after": True},
     {"method": "POST", "status": 403, "path": "/comments", "message": "Resource not accessible by integration"},
 )
-DAMAGES = ("flip a blob", "cut a blob", "flip a receipt", "cut a receipt", "remove a blob", "forge an engine")
+DAMAGES = ("flip a blob", "cut a blob", "flip a receipt", "cut a receipt", "remove a blob", *FORGERIES)
 _PUBLISHING_SHARE = 0.3
 FILTERS = ("*", "*", "digits/sm_89/*", "*/int8", "digits/sm_120/fp16,digits/sm_86/fp32")
 

@@ -31,7 +31,7 @@ def test_the_code_is_that_of_the_work() -> None:
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_before_the_work_has_its_own_way_ends_it_as_cancelled(number: signal.Signals) -> None:
+def test_F22_a_signal_before_the_work_has_its_own_way_ends_it_as_cancelled(number: signal.Signals) -> None:
     def load() -> int:
         signal.raise_signal(number)
         return 0
@@ -40,13 +40,13 @@ def test_a_signal_before_the_work_has_its_own_way_ends_it_as_cancelled(number: s
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_after_the_work_changes_nothing(number: signal.Signals) -> None:
+def test_F22_a_signal_after_the_work_changes_nothing(number: signal.Signals) -> None:
     assert start(lambda: 6) == 6
     signal.raise_signal(number)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_that_python_drops_before_the_work_has_its_own_way_cancels_it(number: signal.Signals) -> None:
+def test_F22_a_signal_that_python_drops_before_the_work_has_its_own_way_cancels_it(number: signal.Signals) -> None:
     """What a finalizer raises goes nowhere, as in each import."""
 
     class Dropped:
@@ -65,7 +65,7 @@ def test_a_signal_that_python_drops_before_the_work_has_its_own_way_cancels_it(n
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_while_the_work_has_its_own_way_cancels_it_and_one_after_it_changes_nothing(
+def test_F22_a_signal_while_the_work_has_its_own_way_cancels_it_and_one_after_it_changes_nothing(
     number: signal.Signals,
 ) -> None:
     def work() -> int:
@@ -80,7 +80,7 @@ def test_a_signal_while_the_work_has_its_own_way_cancels_it_and_one_after_it_cha
     assert start(work) == 7
 
 
-def test_a_signal_is_heard_while_the_main_thread_waits_in_one_call() -> None:
+def test_F22_a_signal_is_heard_while_the_main_thread_waits_in_one_call() -> None:
     """The signal goes to another thread, so that nothing wakes the main one to run a handler of Python."""
     cancel = threading.Event()
     heard = []
