@@ -33,6 +33,6 @@ def verify_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         )
     sizes = BatchSizes(engine.batch_ranges)
     batch_size = sizes.nearest(request["batch_size"])
-    fitted = FilledBatches(engine, sizes)
+    fitted = engine if dataset.apart else FilledBatches(engine, sizes)
     comparison = compare_sessions((original, fitted), dataset, labels, batch_size, subject=ENGINE)
     return comparison_to_json(with_overflows(comparison, request, dataset, batch_size, folder))

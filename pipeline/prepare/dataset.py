@@ -3,6 +3,9 @@
 Axis 0 of every array holds the samples. Types are never cast. Where the model's own axis 0 is fixed, that is the
 size of every batch. In a folder, arrays of neighbouring files are joined; where a dynamic dimension changes from one
 file to the next, the batch ends with the file.
+
+Where every array has one axis more than its input, each sample is all that the model takes at a time. So can a model
+be fed whose inputs do not all have the samples on axis 0, such as the state of a recurrent one, or a single number.
 """
 
 from __future__ import annotations
@@ -27,14 +30,16 @@ if TYPE_CHECKING:
     from pipeline.prepare.facts import TensorFacts
 
 _PROBLEMS_AT_MOST = 10
+_APART = "; where samples do not lie on axis 0 of every input, give each array one axis more, before the input's own"
 
 
 @dataclass(frozen=True, slots=True)
 class _Shard:
-    """One file: input name -> array, all with ``samples`` rows."""
+    """One file: input name -> array, all with ``samples`` rows, each for one inference where it is ``apart``."""
 
     arrays: Mapping[str, StoredArray]
     samples: int
+    apart: bool
 
     @property
     def sample_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -45,12 +50,14 @@ class _Shard:
 class Dataset:
     """Checked, not yet read. ``len()`` is the number of samples in use, ``available`` of those in the files.
 
-    ``fixed_batch_size`` is the model's own where its axis 0 is not dynamic.
+    ``fixed_batch_size`` is the model's own where its axis 0 is not dynamic, and 1 where ``apart`` says that each
+    sample is fed by itself, without an axis for samples.
     """
 
     path: Path
     available: int
     fixed_batch_size: int | None
+    apart: bool
     _shards: tuple[_Shard, ...]
     _samples: int
 
@@ -66,6 +73,16 @@ class Dataset:
         size = self.fixed_batch_size or batch_size
         if size < 1:
             raise ValueError(f"a batch of {size} samples")
+        batches = self._batches(size)
+        if self.apart:
+            return ({name: np.asarray(values[0]) for name, values in batch.items()} for batch in batches)
+        return batches
+
+    def samples_in(self, batch: Mapping[str, npt.NDArray[Any]]) -> int:
+        """How many samples one of its batches holds."""
+        return 1 if self.apart else len(next(iter(batch.values())))
+
+    def _batches(self, size: int) -> Iterator[dict[str, npt.NDArray[Any]]]:
         left = self._samples
         for run in _runs(self._shards):
             parts: list[dict[str, npt.NDArray[Any]]] = []
@@ -92,11 +109,10 @@ def open_dataset(path: Path, inputs: Sequence[TensorFacts], *, samples: int | No
     shards: list[_Shard] = []
     problems: list[str] = []
     for file in dataset_files(path):
-        arrays = stored_arrays(file)
-        found, problems_here = _by_input(arrays, inputs)
+        found, apart, problems_here = _by_input(stored_arrays(file), inputs)
         problems += [f"{file.name}: {problem}" for problem in problems_here]
         if not problems_here:
-            shards.append(_Shard(found, next(iter(found.values())).shape[0]))
+            shards.append(_Shard(found, next(iter(found.values())).shape[0], apart))
     _refuse(path, problems)
     available = sum(shard.samples for shard in shards)
     used = available if samples is None else samples
@@ -106,22 +122,32 @@ def open_dataset(path: Path, inputs: Sequence[TensorFacts], *, samples: int | No
         problems.append(f"{used} samples are asked for, but it holds {available}")
     elif used < 1:
         problems.append(f"{used} samples are asked for")
-    fixed = _fixed_batch_size(inputs, problems)
+    apart = bool(shards) and shards[0].apart
+    if any(shard.apart is not apart for shard in shards):
+        problems.append(
+            "in some of its files the arrays have one axis more than the inputs, and in others they have not"
+        )
+    fixed = 1 if apart else _fixed_batch_size(inputs, problems)
     _refuse(path, problems)
     if fixed is not None:
         _refuse(path, _broken_batches(tuple(shards), used, fixed))
-    return Dataset(path, available, fixed, tuple(shards), used)
+    return Dataset(path, available, fixed, apart, tuple(shards), used)
 
 
 def _by_input(
     arrays: tuple[StoredArray, ...], inputs: Sequence[TensorFacts]
-) -> tuple[dict[str, StoredArray], list[str]]:
+) -> tuple[dict[str, StoredArray], bool, list[str]]:
+    """The array of each input, whether each sample is fed by itself, and what does not fit."""
     names = [tensor.name for tensor in inputs]
     if not names:
-        return {}, ["the model has no inputs to give data to"]
+        return {}, False, ["the model has no inputs to give data to"]
     if len(arrays) == 1 and not arrays[0].name:
         if len(names) > 1:
-            return {}, [f"one array without a name cannot feed {len(names)} inputs; use .npz with {_list(names)}"]
+            return (
+                {},
+                False,
+                [f"one array without a name cannot feed {len(names)} inputs; use .npz with {_list(names)}"],
+            )
         found = {names[0]: arrays[0]}
     else:
         found = {array.name: array for array in arrays}
@@ -129,25 +155,31 @@ def _by_input(
     for name in sorted(found.keys() - set(names)):
         near = near_spelling(name, names)
         problems.append(f"array {name!r} names no input; {near or f'the model has {_list(names)}'}")
+    apart = all(len(found[tensor.name].shape) == len(tensor.shape) + 1 for tensor in inputs if tensor.name in found)
     for tensor in inputs:
         if tensor.name in found:
-            problems += _mismatches(tensor, found[tensor.name])
+            problems += _mismatches(tensor, found[tensor.name], apart=apart)
     rows = {name: found[name].shape[0] for name in names if name in found}
     if len(set(rows.values())) > 1:
         counts = ", ".join(f"{name!r} has {count}" for name, count in rows.items())
-        problems.append(f"the inputs have different numbers of samples: {counts}")
-    return {name: found[name] for name in names if name in found}, problems
+        problems.append(f"the inputs have different numbers of samples: {counts}{_APART}")
+    return {name: found[name] for name in names if name in found}, apart, problems
 
 
-def _mismatches(tensor: TensorFacts, array: StoredArray) -> Iterator[str]:
+def _mismatches(tensor: TensorFacts, array: StoredArray, *, apart: bool) -> Iterator[str]:
     if array.dtype.name != tensor.dtype:
         yield (
             f"{array} is {array.dtype.name}, but input {tensor.name!r} takes {tensor.dtype};"
             f" nothing is cast silently, so save it as {tensor.dtype}"
         )
     wanted = ", ".join("?" if size is None else str(size) for size in tensor.shape)
-    if not tensor.shape:
-        yield f"input {tensor.name!r} is a single number and has no axis for samples"
+    if apart:
+        if any(
+            isinstance(size, int) and size != given for size, given in zip(tensor.shape, array.shape[1:], strict=True)
+        ):
+            yield f"{array} has samples of shape {array.shape[1:]}, but input {tensor.name!r} takes ({wanted})"
+    elif not tensor.shape:
+        yield f"input {tensor.name!r} is a single number and has no axis for samples{_APART}"
     elif len(array.shape) != len(tensor.shape):
         hint = "; add axis 0 for the samples" if len(array.shape) == len(tensor.shape) - 1 else ""
         yield (
@@ -164,7 +196,7 @@ def _fixed_batch_size(inputs: Sequence[TensorFacts], problems: list[str]) -> int
     fixed = {tensor.name: tensor.shape[0] for tensor in inputs if isinstance(tensor.shape[0], int)}
     if len(set(fixed.values())) > 1:
         sizes = ", ".join(f"{name!r} takes {size}" for name, size in fixed.items())
-        problems.append(f"the model's inputs take different numbers of samples at a time: {sizes}")
+        problems.append(f"the model's inputs take different numbers of samples at a time: {sizes}{_APART}")
     return next((size for size in fixed.values() if isinstance(size, int)), None)
 
 

@@ -84,7 +84,7 @@ def compare_sessions(
     top1 = Top1Meter(labels) if labels is not None else None
     done = 0
     for batch in dataset.batches(batch_size):
-        samples = len(next(iter(batch.values())))
+        samples = dataset.samples_in(batch)
         reference, candidate = (session.run(batch) for session in sessions)
         for name, meter in meters.items():
             _check_reference(name, reference[name], done)

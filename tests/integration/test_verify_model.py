@@ -169,6 +169,23 @@ def test_an_fp16_overflow_between_nodes_is_seen(tmp_path: Path) -> None:
     assert [(each.operator, each.largest) for each in comparison.overflows] == [("Mul", 120000)]
 
 
+def test_samples_that_are_fed_one_by_one_are_compared_one_by_one(tmp_path: Path) -> None:
+    """The state of a recurrent model has its samples on axis 1."""
+    ends: Any = (
+        [("x", TensorProto.FLOAT, ["batch", 3]), ("state", TensorProto.FLOAT, [2, "batch", 3])],
+        [("y", TensorProto.FLOAT, [2, "batch", 3])],
+    )
+    models = (
+        graph_model([helper.make_node("Add", ["x", "state"], ["s"]), helper.make_node(last, ["s"], ["y"])], *ends)
+        for last in ("Identity", "Neg")
+    )
+    x, state = np.ones((4, 1, 3), np.float32), np.ones((4, 2, 1, 3), np.float32)
+    comparison = Bench(tmp_path, *models, x=x, state=state).compare()
+    (output,) = comparison.outputs
+    assert comparison.samples == 4
+    assert (output.cosine_min, output.cosine_mean, output.max_absolute_error) == (-1, -1, 4)
+
+
 def _far_from_each_other(folder: Path, largest: float) -> Bench:
     """Two models that differ, of which the original reaches ``largest``."""
     ends: Any = [("x", TensorProto.FLOAT, ["batch", 2])], [("y", TensorProto.FLOAT, ["batch", 2])]

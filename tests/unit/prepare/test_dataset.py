@@ -54,6 +54,57 @@ def test_batches_of_named_arrays(tmp_path: Path) -> None:
     assert [len(batch["image"]) for batch in batches] == [2, 1]
 
 
+_STATE = TensorFacts("state", "float32", (2, "batch", 3))
+_RATE = TensorFacts("rate", "int64", ())
+
+
+def _recurrent(count: int) -> dict[str, npt.NDArray[Any]]:
+    """Samples of a model whose state has its layers on axis 0, and of one number, each with one axis more."""
+    return {
+        "image": _images(count).reshape(count, 1, 2),
+        "state": np.arange(count * 6, dtype=np.float32).reshape(count, 2, 1, 3),
+        "rate": np.arange(count),
+    }
+
+
+def test_samples_with_an_axis_of_their_own_are_fed_one_by_one(tmp_path: Path) -> None:
+    arrays = _recurrent(3)
+    dataset = open_dataset(_npz(tmp_path / "a.npz", **arrays), [_IMAGE, _STATE, _RATE], samples=2)
+    batches = list(dataset.batches(8))
+    assert (len(dataset), dataset.fixed_batch_size) == (2, 1)
+    assert [{name: values.shape for name, values in batch.items()} for batch in batches] == 2 * [
+        {"image": (1, 2), "state": (2, 1, 3), "rate": ()}
+    ]
+    assert [int(batch["rate"]) for batch in batches] == [0, 1]
+    assert np.array_equal(batches[1]["state"], arrays["state"][1])
+    assert [dataset.samples_in(batch) for batch in batches] == [1, 1]
+
+
+def test_a_sample_that_does_not_fit_a_fixed_axis_is_refused(tmp_path: Path) -> None:
+    path = _npz(tmp_path / "a.npz", **_recurrent(3) | {"state": np.zeros((3, 4, 1, 3), np.float32)})
+    told = _refusal(path, _IMAGE, _STATE, _RATE)
+    assert "has samples of shape (4, 1, 3), but input 'state' takes (2, batch, 3)" in told
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"image": _images(4), "state": np.zeros((2, 4, 3), np.float32), "rate": np.arange(4)},
+        {"image": _images(4), "state": np.zeros((4, 2, 1, 3), np.float32), "rate": np.arange(4)},
+    ],
+    ids=["by the model's axes", "mixed"],
+)
+def test_how_to_feed_samples_that_are_not_on_axis_0_is_told(tmp_path: Path, arrays: dict[str, Any]) -> None:
+    told = _refusal(_npz(tmp_path / "a.npz", **arrays), _IMAGE, _STATE, _RATE)
+    assert "give each array one axis more, before the input's own" in told
+
+
+def test_files_that_hold_samples_in_both_ways_are_refused(tmp_path: Path) -> None:
+    _npy(tmp_path / "a.npy", _images(2))
+    _npy(tmp_path / "b.npy", _images(2).reshape(2, 1, 2))
+    assert "have one axis more than the inputs, and in others they have not" in _refusal(tmp_path, _IMAGE)
+
+
 @settings(max_examples=40)
 @given(counts=st.lists(st.integers(0, 4), min_size=1, max_size=4), batch_size=st.integers(1, 5), data=st.data())
 def test_a_folder_reads_like_one_file(
