@@ -37,6 +37,8 @@ _COMMAND = re.compile(
 )
 _BACKTICKS = re.compile("`+")
 _PLAIN = re.compile(r"[A-Za-z0-9 .,;:()/%+-]*")
+_LINKED = re.compile(r"www\.|:/|\bGH-[0-9]", re.IGNORECASE)
+"""What a host makes a link of by itself: addresses (GitHub Flavored Markdown, 6.9) and GitHub's issue numbers."""
 
 
 def one_line(text: str, limit_chars: int = 300) -> str:
@@ -68,7 +70,7 @@ def cell_code_span(text: str, limit_chars: int = 300) -> str:
 
 def cell_text(text: str) -> str:
     """``text`` as it is where nothing in it can mean anything to Markdown or to the host, else as a code span."""
-    return text if _PLAIN.fullmatch(text) else cell_code_span(text)
+    return text if _PLAIN.fullmatch(text) and not _LINKED.search(text) else cell_code_span(text)
 
 
 def fenced_block(lines: Iterable[str]) -> str:

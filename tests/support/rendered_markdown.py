@@ -19,6 +19,8 @@ _OWN_HTML = re.compile(
     rf"<br>|</details>\n?|<details><summary>({'|'.join(_SUMMARIES)})</summary>\n?"
     r"|<!-- tensorrt-engine-action manifest=[0-9a-f]{16} commit=[0-9a-f]* -->\n?"
 )
+_LINKED_BY_A_HOST = re.compile(r"(?:www\.|[a-z][a-z0-9.+-]*://)\S*|\bGH-[0-9]+", re.IGNORECASE)
+"""What becomes a link without any brackets: GitHub Flavored Markdown, 6.9 "Autolinks", and GitHub's issue numbers."""
 
 
 def live_parts(markdown: str) -> set[str]:
@@ -33,6 +35,7 @@ def live_parts(markdown: str) -> set[str]:
                 found.add(part.type)
             elif part.type == "text":
                 found.update(character for character in part.content if character in "@#<>[]`*\\&")
+                found.update(_LINKED_BY_A_HOST.findall(part.content))
     return found
 
 
