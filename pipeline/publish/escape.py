@@ -36,6 +36,7 @@ _COMMAND = re.compile(
     re.IGNORECASE,
 )
 _BACKTICKS = re.compile("`+")
+_CLOSING_FENCE = re.compile(" {0,3}`{3,} *")
 _PLAIN = re.compile(r"[A-Za-z0-9 .,;:()/%+-]*")
 _LINKED = re.compile(r"www\.|:/|\bGH-[0-9]", re.IGNORECASE)
 """What a host makes a link of by itself: addresses (GitHub Flavored Markdown, 6.9) and GitHub's issue numbers."""
@@ -74,10 +75,13 @@ def cell_text(text: str) -> str:
 
 
 def fenced_block(lines: Iterable[str]) -> str:
-    """``lines`` as a fenced code block without a language; the text cannot close its fence."""
+    """``lines`` as a fenced code block without a language; the text cannot close its fence.
+
+    The fence is always of three backticks, because an older GitLab looks for quick actions (``/close``) in any other
+    (``CODE_REGEX`` of its quick actions' extractor). A line that would close it is indented past that.
+    """
     body = [clean for line in lines for clean in plain_lines(line)]
-    fence = "`" * max(3, *(_longest_backtick_run(line) + 1 for line in body), 0)
-    return "\n".join((f"{fence}text", *body, fence))
+    return "\n".join(("```text", *(f"    {line}" if _CLOSING_FENCE.fullmatch(line) else line for line in body), "```"))
 
 
 def html_code(text: str, limit_chars: int = 300) -> str:

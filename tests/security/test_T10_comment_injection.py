@@ -18,7 +18,7 @@ from tests.support.details import hostile_details
 from tests.support.fake_github import HEAD, STRANGER, FakeGitHub
 from tests.support.hostile import HOSTILE_TEXTS
 from tests.support.publications import MANIFEST, github_environment, github_place, parts_of, publish
-from tests.support.rendered_markdown import lines_outside_of_code, links, live_parts
+from tests.support.rendered_markdown import lines_outside_of_code, lines_outside_of_code_for_gitlab, links, live_parts
 from tests.support.reports import hostile_report
 
 if TYPE_CHECKING:
@@ -74,9 +74,24 @@ def test_any_foreign_text_stays_text(text: str) -> None:
     assert live_parts(body) == set()
 
 
-@pytest.mark.parametrize("text", ["/close", "\n/merge\n", "x\n\n/assign @me", *HOSTILE_TEXTS])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/close",
+        "\n/merge\n",
+        "x\n\n/assign @me",
+        "```\n/close",
+        "x\n````\n/close",
+        "   ``` \n/close",
+        "x ```` y\n/close",
+        "```text\n/close\n```",
+        *HOSTILE_TEXTS,
+    ],
+)
 def test_no_line_is_a_quick_action_of_gitlab(text: str) -> None:
-    assert not [line for line in lines_outside_of_code(body_of(text)) if line.lstrip().startswith("/")]
+    body = body_of(text)
+    assert not [line for line in lines_outside_of_code(body) if line.lstrip().startswith("/")]
+    assert not [line for line in lines_outside_of_code_for_gitlab(body) if line.lstrip().startswith("/")]
 
 
 def test_a_comment_that_another_user_planted_with_our_marker_is_neither_edited_nor_removed(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ _OWN_HTML = re.compile(
 )
 _LINKED_BY_A_HOST = re.compile(r"(?:www\.|[a-z][a-z0-9.+-]*://)\S*|\bGH-[0-9]+", re.IGNORECASE)
 """What becomes a link without any brackets: GitHub Flavored Markdown, 6.9 "Autolinks", and GitHub's issue numbers."""
+_FENCED_FOR_GITLAB = re.compile(r"^```.+?\n```$", re.MULTILINE | re.DOTALL)
 
 
 def live_parts(markdown: str) -> set[str]:
@@ -53,3 +54,8 @@ def lines_outside_of_code(markdown: str) -> list[str]:
         if token.type == "fence" and token.map:
             fenced.update(range(*token.map))
     return [line for number, line in enumerate(lines) if number not in fenced]
+
+
+def lines_outside_of_code_for_gitlab(markdown: str) -> list[str]:
+    """Lines in which GitLab looks for quick actions. It may know code by fences of three backticks alone."""
+    return _FENCED_FOR_GITLAB.sub("", markdown).splitlines()
