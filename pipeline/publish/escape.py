@@ -74,13 +74,14 @@ def cell_text(text: str) -> str:
     return text if _PLAIN.fullmatch(text) and not _LINKED.search(text) else cell_code_span(text)
 
 
-def fenced_block(lines: Iterable[str]) -> str:
+def fenced_block(lines: Iterable[str], limit_chars: int = 500) -> str:
     """``lines`` as a fenced code block without a language; the text cannot close its fence.
 
-    The fence is always of three backticks, because an older GitLab looks for quick actions (``/close``) in any other
-    (``CODE_REGEX`` of its quick actions' extractor). A line that would close it is indented past that.
+    Each line is cut to ``limit_chars``. The fence is always of three backticks, because an older GitLab looks for
+    quick actions (``/close``) in any other (``CODE_REGEX`` of its quick actions' extractor). A line that would close it
+    is indented past that.
     """
-    body = [clean for line in lines for clean in plain_lines(line)]
+    body = [clean for line in lines for clean in plain_lines(line, limit_chars)]
     return "\n".join(("```text", *(f"    {line}" if _CLOSING_FENCE.fullmatch(line) else line for line in body), "```"))
 
 

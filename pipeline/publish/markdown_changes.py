@@ -10,7 +10,7 @@ from pipeline.publish.against_base import CAUSE_HEADER, CHANGE_HEADER, cause_row
 from pipeline.publish.escape import cell_code_span, cell_text, code_span, fenced_block
 from pipeline.publish.job_report import Status
 from pipeline.publish.markdown_tables import table_of_news
-from pipeline.publish.reproduce import command_from_job
+from pipeline.publish.reproduce import COMMAND_CHARS, command_from_job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,8 +63,8 @@ def again_section(report: Report, details: Details) -> Iterator[str]:
         jobs = [job for job in jobs if job.status is Status.FAILED or job.id in slower][:_MOST_COMMANDS]
     if not details.known or not jobs:
         return
-    commands = (f"{code_span(job.id, 200)}\n\n{fenced_block([command_from_job(job, report, details)])}" for job in jobs)
-    body = "\n\n".join(commands)
+    commands = ((job.id, fenced_block([command_from_job(job, report, details)], COMMAND_CHARS)) for job in jobs)
+    body = "\n\n".join(f"{code_span(job_id, 200)}\n\n{command}" for job_id, command in commands)
     yield f"<details><summary>Do one job again</summary>\n\n{body}\n\n</details>"
 
 

@@ -24,7 +24,7 @@ from pipeline.publish.figures import (
 )
 from pipeline.publish.job_report import Status
 from pipeline.publish.report import Outcome, RunFailureReport
-from pipeline.publish.reproduce import command_from_job
+from pipeline.publish.reproduce import COMMAND_CHARS, command_from_job
 from pipeline.publish.speed import SPEED_HEADER, circumstances_text, slower_than_wider_precision, speed_rows
 from pipeline.publish.stream import ForgivingStream
 
@@ -188,7 +188,7 @@ def _base_lines(report: Report, details: Details) -> Iterator[str]:
         if more.change is not None and more.change.verdict is Verdict.SLOWER:
             yield f"slower than the base branch: {one_line(job.id)}"
             yield from (f"    {one_line(': '.join(cells[:4]))}" for cells in cause_rows(more.cause))
-            yield f"    again: {one_line(command_from_job(job, report, details), 1000)}"
+            yield f"    again: {one_line(command_from_job(job, report, details), COMMAND_CHARS)}"
 
 
 def _speed_lines(report: Report) -> Iterator[str]:
