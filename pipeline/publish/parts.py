@@ -65,10 +65,12 @@ def read_parts(folder: Path) -> Parts:
     found = [
         _details_beside(path) if inside is None else inside for path, (_, inside) in zip(paths, wholes, strict=True)
     ]
-    details = _joined([each for each in found if each is not None])
+    told_by = _told_by(reports)
+    details = _joined([_of_part(index, each, told_by) for index, each in enumerate(found) if each is not None])
     layers: dict[str, EngineLayers] = {}
-    for path, report in zip(paths, reports, strict=True):
-        layers |= layers_beside(path.parent, report)
+    for index, (path, report) in enumerate(zip(paths, reports, strict=True)):
+        told = replace(report, jobs=tuple(job for job in report.jobs if told_by[job.id] == index))
+        layers |= layers_beside(path.parent, told)
     return Parts(reports, details, layers)
 
 
@@ -80,19 +82,13 @@ def merged(reports: Sequence[Report]) -> Report:
     """
     if len(reports) == 1:
         return reports[0]
-    by_start = sorted(reports, key=lambda report: report.started)
-    jobs: dict[str, JobReport] = {job.id: job for report in reports for job in report.jobs}
-    for report in by_start:
-        for job in report.jobs:
-            if _standing(job) >= _standing(jobs[job.id]):
-                jobs[job.id] = job
-    kept = tuple(jobs.values())
+    kept = tuple(_jobs_of(reports[index])[job_id] for job_id, index in _told_by(reports).items())
     exit_code = _exit_code(reports, kept)
     failed = Outcome.CANCELLED if exit_code == Cancelled.exit_code else Outcome.FAILED
     return Report(
         tool_version=", ".join(dict.fromkeys(report.tool_version for report in reports)),
         manifest=reports[0].manifest,
-        started=by_start[0].started,
+        started=min(report.started for report in reports),
         elapsed_s=max(report.elapsed_s for report in reports),
         verdict=failed if exit_code else Outcome.PASSED,
         exit_code=exit_code,
@@ -101,6 +97,26 @@ def merged(reports: Sequence[Report]) -> Report:
         failures=tuple(dict.fromkeys(failure for report in reports for failure in report.failures)),
         notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)),
     )
+
+
+def _told_by(reports: Sequence[Report]) -> dict[str, int]:
+    """Job id -> the index of the report that counts for it: of those that did it the latest, else the latest."""
+    told_by = {job.id: index for index, report in enumerate(reports) for job in report.jobs}
+    jobs = [_jobs_of(report) for report in reports]
+    for index in sorted(range(len(reports)), key=lambda index: reports[index].started):
+        for job_id, job in jobs[index].items():
+            if _standing(job) >= _standing(jobs[told_by[job_id]][job_id]):
+                told_by[job_id] = index
+    return told_by
+
+
+def _jobs_of(report: Report) -> dict[str, JobReport]:
+    return {job.id: job for job in report.jobs}
+
+
+def _of_part(index: int, details: Details, told_by: Mapping[str, int]) -> Details:
+    """What one part knows of the jobs that it counts for, and of the whole run."""
+    return replace(details, jobs=tuple(each for each in details.jobs if told_by.get(each.job, index) == index))
 
 
 def _standing(job: JobReport) -> tuple[bool, int]:

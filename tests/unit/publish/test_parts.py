@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipeline.compare.change import change_from_stored, change_of_same_engine
 from pipeline.errors import SettingsError
 from pipeline.inspection.layers import layers_to_json
-from pipeline.publish.details import details_to_json
+from pipeline.publish.details import Details, JobDetails, details_to_json
 from pipeline.publish.job_report import FailureReport, JobReport, SpeedReport, Status
 from pipeline.publish.parts import DETAILS_JSON, REPORT_JSON, merged, read_parts
 from pipeline.publish.report import Outcome, Report, report_to_json
@@ -84,6 +85,33 @@ def test_details_of_several_parts_are_joined(tmp_path: Path) -> None:
     details = read_parts(tmp_path).details
     assert [each.job for each in details.jobs] == ["a/b/fp16", "digits/sm_89/int8", "c/d/fp16"]
     assert [gate.job for gate in details.changed_gates] == ["a/b/fp16", "c/d/fp16"]
+
+
+@pytest.mark.parametrize(("first", "second"), [("a", "b"), ("b", "a")])
+def test_what_is_known_of_a_job_comes_from_the_part_that_its_result_is_from(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    earlier, later = part(job(Status.BUILT), minute=1), part(job(Status.CACHED), minute=2)
+    write(
+        tmp_path / first, earlier, Details(jobs=(JobDetails(job="digits/h200/fp16", change=change_of_same_engine()),))
+    )
+    known = JobDetails(job="digits/h200/fp16", change=change_from_stored(1.0, 2.0, None))
+    write(tmp_path / second, later, Details(jobs=(known,)))
+    parts = read_parts(tmp_path)
+    assert (merged(parts.reports).jobs, parts.details.jobs) == (later.jobs, (known,))
+
+
+@pytest.mark.parametrize(("first", "second"), [("a", "b"), ("b", "a")])
+def test_layers_come_from_the_part_that_the_result_is_from(tmp_path: Path, first: str, second: str) -> None:
+    (with_layers,) = (each for each in sample_report().jobs if each.layers is not None)
+    assert with_layers.layers is not None
+    assert with_layers.layers.path is not None
+    for name, minute in ((first, 1), (second, 2)):
+        write(tmp_path / name, part(with_layers, minute=minute))
+        path = tmp_path / name / with_layers.layers.path
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(layers_to_json(engine_of(layer(f"of minute {minute}")))))
+    assert read_parts(tmp_path).layers == {with_layers.id: engine_of(layer("of minute 2"))}
 
 
 def test_each_job_comes_from_the_part_that_did_it() -> None:
