@@ -11,7 +11,7 @@ import json
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whole:
-    """What all parts of one report share."""
+    """What all parts of one report share; ``manifest`` is its path as the repository has it."""
 
     project: str
     manifest: str
@@ -59,7 +59,9 @@ class PartStore:
         """Store a part, in place of an earlier one of the same selection of jobs, the globs ``only``."""
         kind = self._whole.kind
         key = key_from_ingredients(kind, {"only": only})
-        files = {DETAILS_JSON: details_to_json(details), REPORT_JSON: report_to_json(report)}
+        # Jobs may name the same manifest in different ways.
+        named = replace(report, manifest=self._whole.manifest)
+        files = {DETAILS_JSON: details_to_json(details), REPORT_JSON: report_to_json(named)}
         with tempfile.TemporaryDirectory(prefix="trt-engines-part-") as folder:
             for name, value in files.items():
                 (Path(folder) / name).write_text(json.dumps(value), encoding="utf-8")

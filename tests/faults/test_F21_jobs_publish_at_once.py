@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -152,3 +153,18 @@ def test_a_damaged_part_is_left_out(tmp_path: Path) -> None:
     found = parts.load()
     assert found is not None
     assert [report.jobs[0].id for report in found.reports] == ["alpha/sm_89/fp16"]
+
+
+def test_jobs_that_name_the_manifest_in_different_ways_share_the_comment(tmp_path: Path) -> None:
+    parts = PartStore(LocalStore(tmp_path), WHOLE)
+    for model, manifest in (
+        ("alpha", MANIFEST),
+        ("beta", f"examples/../{MANIFEST}"),
+        ("gamma", str(Path(MANIFEST).absolute())),
+    ):
+        report = report_of(job_report(f"{model}/sm_89/fp16", Status.BUILT, "new"))
+        parts.save(replace(report, manifest=manifest), Details(), only=f"{model}/*")
+    loaded = parts.load()
+    assert loaded is not None
+    assert {report.manifest for report in loaded.reports} == {MANIFEST}
+    assert len(merged(loaded.reports).jobs) == 3
