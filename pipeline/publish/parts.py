@@ -119,8 +119,13 @@ def _of_part(index: int, details: Details, told_by: Mapping[str, int]) -> Detail
     return replace(details, jobs=tuple(each for each in details.jobs if told_by.get(each.job, index) == index))
 
 
+def did(job: JobReport) -> bool:
+    """Whether a run did the job, with whatever end, rather than left it to another."""
+    return job.status not in _UNDONE
+
+
 def _standing(job: JobReport) -> tuple[bool, int]:
-    return job.status not in _UNDONE, 0 if job.status not in _UNDONE else -importance(job.status)
+    return did(job), 0 if did(job) else -importance(job.status)
 
 
 def _exit_code(reports: Iterable[Report], jobs: Sequence[JobReport]) -> int:

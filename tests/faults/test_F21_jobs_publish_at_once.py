@@ -28,6 +28,8 @@ from tests.support.reports import job_report, report_of, unbegun_report
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pipeline.publish.report import Report
+
 ROOT = Path(__file__).parents[2]
 WHOLE = Whole(project="team/models", manifest=MANIFEST, commit=HEAD)
 PLACE = Place(
@@ -168,3 +170,49 @@ def test_jobs_that_name_the_manifest_in_different_ways_share_the_comment(tmp_pat
     assert loaded is not None
     assert {report.manifest for report in loaded.reports} == {MANIFEST}
     assert len(merged(loaded.reports).jobs) == 3
+
+
+GPUS = ("l4", "h200")
+
+
+def half(gpu: str, *, reason: str = "", minute: int = 0) -> Report:
+    """What a runner with one GPU says of the whole manifest: it did its own jobs, and names the others."""
+    statuses = ((each, Status.BUILT if each == gpu else Status.NEEDS_RUNNER) for each in GPUS)
+    jobs = (job_report(f"alpha/{target}/fp16", status, reason) for target, status in statuses)
+    return replace(report_of(*jobs), started=f"2030-01-31T12:{minute:02}:00Z")
+
+
+def test_runners_that_were_given_the_same_selection_keep_a_part_each(tmp_path: Path) -> None:
+    parts = PartStore(LocalStore(tmp_path), WHOLE)
+    for gpu in GPUS:
+        parts.save(half(gpu), Details(), only="*")
+    found = parts.load()
+    assert found is not None
+    assert [job.status for job in merged(found.reports).jobs] == [Status.BUILT, Status.BUILT]
+    parts.save(half("l4", reason="again", minute=1), Details(), only="*")
+    found = parts.load()
+    assert found is not None
+    assert len(found.reports) == len(GPUS)
+    assert [job.reason for job in merged(found.reports).jobs] == ["again", ""]
+
+
+def test_F40_an_attempt_that_could_not_begin_all_of_its_jobs_is_replaced_by_one_that_did(tmp_path: Path) -> None:
+    parts = PartStore(LocalStore(tmp_path), WHOLE)
+    begun = half("l4")
+    parts.save(replace(begun, failures=unbegun_report().failures, exit_code=3), Details(), only="*")
+    jobs = (*begun.jobs, job_report("beta/l4/fp16", Status.BUILT, "new"))
+    parts.save(replace(begun, jobs=jobs, started="2030-01-31T12:01:00Z"), Details(), only="*")
+    found = parts.load()
+    assert found is not None
+    assert merged(found.reports).exit_code == 0
+    assert merged(found.reports).failures == ()
+
+
+def test_a_part_of_an_attempt_that_did_less_later_is_shown_beside_the_earlier(tmp_path: Path) -> None:
+    parts = PartStore(LocalStore(tmp_path), WHOLE)
+    parts.save(half("l4"), Details(), only="*")
+    parts.save(replace(unbegun_report(), started="2030-01-31T12:01:00Z"), Details(), only="*")
+    found = parts.load()
+    assert found is not None
+    assert merged(found.reports).exit_code == 3
+    assert len(merged(found.reports).jobs) == 2
