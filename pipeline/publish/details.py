@@ -52,7 +52,8 @@ class Details:
     @property
     def known(self) -> bool:
         """Whether anything is told that a report alone does not tell."""
-        return bool(self.base or self.jobs or self.changed_gates or self.gpu_spent_s or self.gpu_saved_s)
+        told = (self.base, self.jobs, self.changed_gates, self.gpu_spent_s, self.gpu_saved_s, self.commit)
+        return any(map(bool, told))
 
     def of(self, job: str) -> JobDetails:
         """Those of one job, empty where nothing is known."""

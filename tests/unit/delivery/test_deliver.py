@@ -25,6 +25,7 @@ from pipeline.planning.survey import SurveyedModel, survey_models
 from pipeline.precision import Precision
 from pipeline.provenance.statement import PROVENANCE_FILE
 from pipeline.publish.details import Details, details_from_json
+from pipeline.publish.parts import read_parts
 from pipeline.recipes.model import Recipes
 from tests.support.answers import TABLE
 from tests.support.details import sample_details
@@ -205,8 +206,14 @@ def test_details_lie_beside_the_report_while_anything_is_known(tmp_path: Path) -
     assert details_from_json(json.loads((tmp_path / "report-details.json").read_text())) == sample_details()
     assert "Against main at 1234abc" in (tmp_path / "report.md").read_text()
     assert "Latency against main at 1234abc" in (tmp_path / "report.html").read_text()
-    deliver_report(tmp_path, sample_report(), Details(commit="c0ffee"))
+    deliver_report(tmp_path, sample_report(), Details())
     assert not (tmp_path / "report-details.json").exists()
+
+
+def test_the_commit_alone_is_kept_for_whoever_does_a_job_again(tmp_path: Path) -> None:
+    deliver_report(tmp_path, sample_report(), Details(commit="c0ffee"))
+    assert read_parts(tmp_path).details == Details(commit="c0ffee")
+    assert "git checkout c0ffee && docker run" in (tmp_path / "report.md").read_text()
 
 
 def kept(bench: Bench, data: bytes = b"plan") -> Artefact:

@@ -47,6 +47,12 @@ def test_without_details_the_report_is_as_it_was() -> None:
     assert markdown_from_report(sample_report(), details=Details()) == markdown_from_report(sample_report())
 
 
+def test_a_first_run_that_is_held_against_nothing_says_how_to_do_its_jobs_again() -> None:
+    text = rendered(details=Details(commit="c0ffee"))
+    assert "<summary>Do one job again</summary>" in text
+    assert "git checkout c0ffee && docker run" in text
+
+
 def test_the_verdict_tells_what_became_slower_and_what_the_gpu_did() -> None:
     line = rendered().splitlines()[2]
     assert "1 slower" in line
