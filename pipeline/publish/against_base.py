@@ -55,12 +55,12 @@ def change_text(change: Change | None) -> str:
     interval = change.latency
     if interval is None:
         return "inconclusive"
-    text = f"{interval.estimate_percent:+.1f} %"
+    text = f"{_signed(interval.estimate_percent)} %"
     if change.basis is Basis.STORED:
         return f"{text} (stored)"
     if interval.low_percent is None or interval.high_percent is None:
         return text
-    return f"{text} ({interval.low_percent:+.1f} to {interval.high_percent:+.1f})"
+    return f"{text} ({_signed(interval.low_percent)} to {_signed(interval.high_percent)})"
 
 
 def against_base_texts(report: Report, details: Details) -> tuple[str, ...]:
@@ -71,7 +71,8 @@ def against_base_texts(report: Report, details: Details) -> tuple[str, ...]:
         (sum(change.verdict is Verdict.SLOWER for change in changes), "slower"),
         (len(less_accurate(report, details)), "less accurate"),
     )
-    spent = (details.gpu_spent_s, "of GPU time spent"), (details.gpu_saved_s, "saved")
+    saved = "saved" if details.gpu_spent_s else "of GPU time saved"
+    spent = (details.gpu_spent_s, "of GPU time spent"), (details.gpu_saved_s, saved)
     return (
         *(f"{count} {word}" for count, word in counts if count),
         *(f"{duration_text(seconds)} {word}" for seconds, word in spent if seconds),
@@ -113,19 +114,26 @@ def cause_rows(cause: tuple[LayerChange, ...]) -> Iterator[tuple[str, ...]]:
 _VERDICTS = (Verdict.SLOWER, Verdict.FASTER, Verdict.INCONCLUSIVE, Verdict.SAME)
 
 
+def _signed(percent: float) -> str:
+    """Such as ``+5.1``; what rounds to nothing has no direction."""
+    return f"{round(percent, 1) + 0.0:+.1f}"
+
+
 def _cells(job: JobReport, details: JobDetails, change: Change) -> Iterator[str]:
     yield change_text(change)
     noise = change.noise
     if noise is None or noise.low_percent is None or noise.high_percent is None:
         yield NOTHING
     else:
-        yield f"{noise.low_percent:+.1f} to {noise.high_percent:+.1f} %"
+        yield f"{_signed(noise.low_percent)} to {_signed(noise.high_percent)} %"
     before_ms = details.base.figures.latency_p50_ms if details.base is not None else None
     now_ms = job.speed.engine.compute.p50_ms if job.speed is not None else None
     now = NOTHING if now_ms is None else ms_text(now_ms)
     yield now if before_ms is None else f"{now} ({ms_text(before_ms)})"
     if change.basis is Basis.STORED:
         yield "not judged"
+    elif change.verdict is Verdict.INCONCLUSIVE:
+        yield f"{change.verdict}: {change.reason}"
     else:
         past = f", past the budget of {change.budget_percent:g} %" if change.regressed else ""
         yield f"{change.verdict}{past}"

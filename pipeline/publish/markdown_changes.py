@@ -42,7 +42,8 @@ def changes_sections(report: Report, details: Details) -> Iterator[str]:
     head = (f"| {' | '.join(CHANGE_HEADER)} |", "| :-- | --: | --: | --: | :-- |")
     note = (
         "A change is of the GPU's own time for one inference, timed in turn with the base branch's engine on one GPU. "
-        "The noise is what the same runs say of each engine against itself."
+        "The noise is what the same runs say of each engine against itself. The median in brackets is of the base "
+        "branch's own run, perhaps on another machine, so it need not agree with the change."
     )
     yield "\n\n".join((f"### Against {base}", table_of_news(head, lines, "The same, or not judged"), note))
     jobs = {job.id: job for job in report.jobs}

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.compare.change import Change, Verdict, change_from_stored, change_of_same_engine
+from pipeline.compare.change import Change, Interval, Verdict, change_from_stored, change_of_same_engine
 from pipeline.compare.gates import ChangedGate
 from pipeline.publish.against_base import (
     against_base_texts,
@@ -35,10 +35,22 @@ def job_with(accuracy: AccuracyReport | None) -> JobReport:
         (change_from_stored(2.0, 2.5, None), "+25.0 % (stored)"),
         (paired_change(5.0), "+5.0 % (+4.5 to +5.5)"),
         (replace(paired_change(), latency=None), "inconclusive"),
+        (replace(paired_change(), latency=Interval(-0.04, -0.06, 0.04)), "+0.0 % (-0.1 to +0.0)"),
+        (replace(paired_change(), latency=Interval(-1.0, -2.0, -0.01)), "-1.0 % (-2.0 to +0.0)"),
     ],
 )
 def test_a_change_says_what_it_is_and_how_sure(change: Change | None, text: str) -> None:
     assert change_text(change) == text
+
+
+def test_a_comparison_that_says_nothing_says_why() -> None:
+    change = replace(paired_change(), verdict=Verdict.INCONCLUSIVE, reason="the runner is too noisy to tell")
+    (row,) = change_rows(report_of(job_with(None)), Details(jobs=(JobDetails(job="digits/sm_89/fp16", change=change),)))
+    assert row.cells[-1] == "inconclusive: the runner is too noisy to tell"
+
+
+def test_time_that_was_only_saved_is_told_of_what() -> None:
+    assert against_base_texts(report_of(), Details(gpu_saved_s=31.0)) == ("31.0 s of GPU time saved",)
 
 
 def test_the_verdict_counts_what_was_timed_in_turn_alone() -> None:
