@@ -150,7 +150,8 @@ class ApiClient:
                 if len(data) > _LIMIT_BYTES:
                     raise HostError(f"{self._url} answers with more than {_LIMIT_BYTES >> 20} MiB")
             headers = {name.lower(): value for name, value in response.headers.items()}
-            return response.status_code, headers, data
+            status = response.status_code
+            return 429 if status == 200 and _is_refusal_of_graphql(data) else status, headers, data
 
     def _safe(self, text: str) -> str:
         return one_line(self._token.masked_in(text))
@@ -166,16 +167,26 @@ def _refusal(status: int, text: str, told: str) -> HostError:
     return HostError(told)
 
 
+def _is_refusal_of_graphql(data: bytes) -> bool:
+    """Whether an answer of 200 is a refusal for the rate of requests, which GraphQL puts among its errors."""
+    value = _object(data) if b"errors" in data[:1000] else {}
+    return value.get("data") is None and "rate limit" in json.dumps(value.get("errors")).lower()
+
+
 def _message(data: bytes) -> str:
     """What an error answer says: GitHub's ``message`` and ``errors``, GitLab's ``message`` or ``error``."""
+    value = _object(data)
+    parts = [value.get("message") or value.get("error"), value.get("errors")]
+    return ": ".join(part if isinstance(part, str) else json.dumps(part) for part in parts if part)
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    """A short JSON object; empty for anything else."""
     try:
         value = json.loads(data[: 1 << 16]) if data else None
     except (ValueError, RecursionError):
-        return ""
-    if not isinstance(value, dict):
-        return ""
-    parts = [value.get("message") or value.get("error"), value.get("errors")]
-    return ": ".join(part if isinstance(part, str) else json.dumps(part) for part in parts if part)
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _value(data: bytes, told: str) -> Any:

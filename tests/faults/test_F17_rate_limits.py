@@ -54,6 +54,21 @@ def test_a_secondary_limit_without_a_word_lasts_a_minute_and_then_two(tmp_path: 
     assert clock.slept == [60.0, 60.0]  # a second minute is kept, two minutes more are not there
 
 
+def test_the_limits_of_graphql_which_refuses_with_200_are_kept_too(tmp_path: Path) -> None:
+    clock = Clock()
+    with FakeGitHub() as host:
+        spent = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(int(time.time()) + 90)}
+        host.faults = [
+            Fault(
+                "POST", 200, path="/graphql", headers=spent, message="API rate limit already exceeded for user ID 1."
+            ),
+            Fault("POST", 200, path="/graphql", headers={"Retry-After": "17"}, message=SECONDARY),
+        ]
+        assert publish(github_place(host, tmp_path), clock=clock).written
+    assert 80 < clock.slept[0] < 95
+    assert clock.slept[1:] == [17.0]
+
+
 def test_a_bad_date_is_a_minute(tmp_path: Path) -> None:
     clock = Clock()
     with FakeGitHub() as host:

@@ -103,6 +103,8 @@ class FakeGitHub(FakeHost):
         return self._description.answer_faults(method, path, reply.status, reply.body)
 
     def error_body(self, message: str, status: int) -> Any:
+        if status == 200:  # GraphQL alone says no in this way
+            return {"errors": [{"type": "RATE_LIMITED", "message": message}]}
         body = {"message": message, "documentation_url": "https://docs.github.com/rest"}
         return body if status == 422 else {**body, "status": str(status)}
 
