@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.publish.details import Details
     from pipeline.publish.report import Report
 
+_MOUNTED_WORKSPACE = "/github/workspace"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -75,13 +76,21 @@ def outputs_from_report(report: Report, *, report_path: Path, engines_path: Path
     return {
         "verdict": str(report.verdict),
         "exit-code": str(report.exit_code),
-        "report": str(report_path),
-        "engines": str(engines_path),
+        "report": str(_seen_by_later_steps(report_path)),
+        "engines": str(_seen_by_later_steps(engines_path)),
         "built": str(len(report.with_status(Status.BUILT))),
         "cached": str(len(report.with_status(Status.CACHED))),
         "delivered": str(sum(job.engine is not None and job.engine.path is not None for job in report.jobs)),
         "failed": str(len(report.with_status(Status.FAILED))),
     }
+
+
+def _seen_by_later_steps(path: Path) -> Path:
+    """A path in the workspace as GitHub mounts it for a container action alone, from wherever that lies for the others.
+
+    They begin there (docs.github.com/actions/reference/workflows-and-actions/dockerfile-support, WORKDIR).
+    """
+    return path.relative_to(_MOUNTED_WORKSPACE) if path.is_relative_to(_MOUNTED_WORKSPACE) else path
 
 
 def _append(path: Path, text: str) -> None:

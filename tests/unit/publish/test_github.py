@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,9 +13,6 @@ from pipeline.publish.job_report import Status
 from pipeline.publish.markdown import LIMIT_BYTES, MINIMUM_BYTES, markdown_from_report
 from tests.support.hostile import HOSTILE_TEXTS
 from tests.support.reports import job_report, report_of, sample_report
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def read_outputs(text: str) -> dict[str, str]:
@@ -132,6 +129,12 @@ def test_a_report_gives_verdict_paths_and_counts(tmp_path: Path) -> None:
         "delivered": "4",
         "failed": "2",
     }
+
+
+def test_paths_of_a_container_action_lead_later_steps_to_the_files_too() -> None:
+    out = Path("/github/workspace/built/engines")
+    outputs = outputs_from_report(sample_report(), report_path=out / "report.json", engines_path=out)
+    assert (outputs["report"], outputs["engines"]) == ("built/engines/report.json", "built/engines")
 
 
 def test_a_disk_that_fills_up_is_a_publish_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
