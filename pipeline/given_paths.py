@@ -29,6 +29,17 @@ def path_from_text(text: str, option: str) -> Path:
     return path
 
 
+def manifest_from_text(text: str, option: str) -> Path:
+    """The manifest that ``option`` names, from the working folder where it lies in that, as the repository has it.
+
+    A host shows a finding at that path, and the command that does a job again finds the manifest by it in another
+    checkout. Raises ``SettingsError``.
+    """
+    path = path_from_text(text, option)
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path
+
+
 def folder_from_text(text: str, option: str) -> Path:
     """The absolute path of the folder that ``option`` names, which need not be there. Raises ``SettingsError``."""
     path = path_from_text(text, option).absolute()

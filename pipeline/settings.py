@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import SettingsError
-from pipeline.given_paths import folder_from_text, path_from_text
+from pipeline.given_paths import folder_from_text, manifest_from_text
 from pipeline.hosts.job_log import JobLog
 from pipeline.paths import link_on_the_way
 from pipeline.provenance.origin import LOCAL_BUILDER, Origin
@@ -106,7 +106,8 @@ def settings_from_mapping(
         )
     summary, outputs = environment.get("GITHUB_STEP_SUMMARY"), environment.get("GITHUB_OUTPUT")
     place = None if cache_text == "none" else place_from_text(cache_text)
-    manifest_path = path_from_text(manifest or environment.get("TRT_ENGINE_MANIFEST") or DEFAULT_MANIFEST, "--manifest")
+    manifest_text = manifest or environment.get("TRT_ENGINE_MANIFEST") or DEFAULT_MANIFEST
+    manifest_path = manifest_from_text(manifest_text, "--manifest")
     out_path = folder_from_text(out or environment.get("TRT_ENGINE_OUT") or DEFAULT_OUT, "--out")
     if "true" in {environment.get("GITHUB_ACTIONS"), environment.get("GITLAB_CI")}:
         _check_links("manifest", manifest_path)

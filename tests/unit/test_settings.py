@@ -19,6 +19,12 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_default() 
     assert settings.cache.folder == Path(".trt-cache").absolute()
 
 
+def test_a_manifest_in_the_working_folder_is_called_as_the_repository_calls_it(tmp_path: Path) -> None:
+    inside = Path.cwd() / "models/trt-engines.yaml"
+    assert settings_from_mapping({}, manifest=str(inside)).manifest == Path("models/trt-engines.yaml")
+    assert settings_from_mapping({}, manifest=str(tmp_path / "x.yaml")).manifest == tmp_path / "x.yaml"
+
+
 def test_the_cache_can_be_switched_off() -> None:
     assert settings_from_mapping({}, cache="none").cache is None
 
