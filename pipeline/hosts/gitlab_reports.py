@@ -7,6 +7,8 @@ which are of the OpenMetrics text format. GitLab compares metrics with those of 
 from __future__ import annotations
 
 import posixpath
+import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from pipeline.digest import digest_from_json
@@ -20,18 +22,29 @@ if TYPE_CHECKING:
     from pipeline.publish.report import Report
 
 
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?")
+
+
 def code_quality_from_annotations(annotations: Iterable[Annotation]) -> list[dict[str, Any]]:
-    """A JSON value: one finding for each. The same finding has the same fingerprint in every run."""
-    return [
-        {
-            "description": one_line(f"{each.title}: {each.text}", 1000),
-            "check_name": "tensorrt-engines",
-            "fingerprint": digest_from_json([_encodable(text) for text in (each.file, each.title, each.text)]).hex,
-            "severity": "major",
-            "location": {"path": posixpath.normpath(each.file), "lines": {"begin": each.line}},
-        }
-        for each in annotations
-    ]
+    """A JSON value: one finding for each. The same finding has the same fingerprint in every run, and no other has it.
+
+    So neither its line nor what was measured is in that, and of those that differ in nothing else the later ones count.
+    """
+    alike: Counter[tuple[str, ...]] = Counter()
+    findings = []
+    for each in annotations:
+        subject = tuple(_encodable(text) for text in (each.file, each.title, _NUMBER.sub("0", each.text)))
+        findings.append(
+            {
+                "description": one_line(f"{each.title}: {each.text}", 1000),
+                "check_name": "tensorrt-engines",
+                "fingerprint": digest_from_json([*subject, alike[subject]]).hex,
+                "severity": "major",
+                "location": {"path": posixpath.normpath(each.file), "lines": {"begin": each.line}},
+            }
+        )
+        alike[subject] += 1
+    return findings
 
 
 def metrics_from_report(report: Report) -> str:
