@@ -90,7 +90,7 @@ def status_text(status: Status) -> str:
 def verdict_text(report: Report, *more: str) -> str:
     """The whole run on one line, such as ``passed: 9 jobs, 3 built, 6 cached, in 4.20 s``, with ``more`` to tell.
 
-    It has one colon, and no text that others chose.
+    A run that left jobs to other runners has passed only so far. It has one colon, and no text that others chose.
     """
     code = f" (exit code {report.exit_code})" if report.verdict is Outcome.FAILED else ""
     unbegun = " and ".join(dict.fromkeys(map(_unbegun_text, report.failures)))
@@ -101,7 +101,8 @@ def verdict_text(report: Report, *more: str) -> str:
     parts = [jobs, *(f"{count} {_counted(status, count)}" for status, count in counts if count), *more]
     if unbegun:
         parts.append(f"others not begun ({unbegun})")
-    return f"{report.verdict}{code}: {', '.join(parts)}, in {duration_text(report.elapsed_s)}"
+    so_far = " so far" if report.verdict is Outcome.PASSED and report.with_status(Status.NEEDS_RUNNER) else ""
+    return f"{report.verdict}{code}{so_far}: {', '.join(parts)}, in {duration_text(report.elapsed_s)}"
 
 
 def size_factors(report: Report) -> Mapping[str, float]:

@@ -112,6 +112,16 @@ def test_the_verdict_counts_every_status() -> None:
     )
 
 
+def test_jobs_that_others_must_do_let_a_run_pass_only_so_far() -> None:
+    left, done = (
+        job_report(f"a/b/{name}", status, "")
+        for name, status in (("fp16", Status.NEEDS_RUNNER), ("fp32", Status.BUILT))
+    )
+    assert verdict_text(report_of(left, done)).startswith("passed so far: 2 jobs, 1 needs another runner, 1 built, in")
+    assert verdict_text(report_of(done)).startswith("passed: 1 job, 1 built, in")
+    assert verdict_text(report_of(left, verdict=Outcome.FAILED, exit_code=5)).startswith("failed (exit code 5): 1 job")
+
+
 def test_a_verdict_that_is_no_failure_needs_no_code() -> None:
     report = report_of(job_report("a/b/fp32", Status.BUILT, ""), verdict=Outcome.CANCELLED, exit_code=130)
     assert verdict_text(report) == "cancelled: 1 job, 1 built, in 12.3 s"
