@@ -18,6 +18,13 @@ def test_a_slow_down_past_the_budget_is_a_regression() -> None:
     assert change.latency.estimate_percent == pytest.approx(5.0, abs=0.5)
 
 
+def test_a_change_is_in_percent_of_the_base() -> None:
+    change = change_from_blocks(timed_blocks(FIRST, 2.0, noise=0.0), 3.0)
+    assert change.latency is not None
+    latency = change.latency
+    assert (latency.low_percent, latency.estimate_percent, latency.high_percent) == pytest.approx((100.0,) * 3)
+
+
 def test_a_slow_down_within_the_budget_is_slower_and_no_regression() -> None:
     change = change_from_blocks(timed_blocks(FIRST, 1.05), 10.0)
     assert (change.verdict, change.regressed, change.enough) == (Verdict.SLOWER, False, True)
