@@ -38,8 +38,9 @@ _COMMAND = re.compile(
 _BACKTICKS = re.compile("`+")
 _CLOSING_FENCE = re.compile(" {0,3}`{3,} *")
 _PLAIN = re.compile(r"[A-Za-z0-9 .,;:()/%+-]*")
-_LINKED = re.compile(r"www\.|:/|\bGH-[0-9]", re.IGNORECASE)
-"""What a host makes a link of by itself: addresses (GitHub Flavored Markdown, 6.9) and GitHub's issue numbers."""
+_LINKED = re.compile(r"www\.|:/|\bGH-[0-9]|%[A-Za-z0-9]|:[A-Za-z0-9+-]+:", re.IGNORECASE)
+"""What a host makes more of by itself: addresses (GitHub Flavored Markdown, 6.9), GitHub's issue numbers, GitLab's
+milestones, and emoji."""
 
 
 def one_line(text: str, limit_chars: int = 300) -> str:

@@ -19,8 +19,9 @@ _OWN_HTML = re.compile(
     rf"<br>|</details>\n?|<details><summary>({'|'.join(_SUMMARIES)})</summary>\n?"
     r"|<!-- tensorrt-engine-action manifest=[0-9a-f]{16} commit=[0-9a-f]* -->\n?"
 )
-_LINKED_BY_A_HOST = re.compile(r"(?:www\.|[a-z][a-z0-9.+-]*://)\S*|\bGH-[0-9]+", re.IGNORECASE)
-"""What becomes a link without any brackets: GitHub Flavored Markdown, 6.9 "Autolinks", and GitHub's issue numbers."""
+_LINKED_BY_A_HOST = re.compile(r"(?:www\.|[a-z][a-z0-9.+-]*://)\S*|\bGH-[0-9]+|%\w+|:[\w+-]+:", re.IGNORECASE)
+"""What becomes more than text without any brackets: addresses (GitHub Flavored Markdown, 6.9 "Autolinks"), GitHub's
+issue numbers, GitLab's milestones, and emoji."""
 _FENCED_FOR_GITLAB = re.compile(r"^```.+?\n```$", re.MULTILINE | re.DOTALL)
 
 
