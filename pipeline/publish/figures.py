@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.precision import Precision
@@ -11,7 +12,7 @@ from pipeline.publish.report import Outcome
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.publish.job_report import AccuracyReport, JobReport
+    from pipeline.publish.job_report import AccuracyReport, FailureReport, JobReport
     from pipeline.publish.report import Report, RunFailureReport
 
 NOTHING = "-"
@@ -80,6 +81,13 @@ def cosine_text(accuracy: AccuracyReport | None) -> str:
         return NOTHING
     finite = [output.cosine_min for output in outputs if output.cosine_min is not None]
     return f"{min(finite):.5f}" if len(finite) == len(outputs) else "not finite"
+
+
+def failure_beside_its_job(job: JobReport, failure: FailureReport) -> FailureReport:
+    """``failure`` as it is told beside the job's name, which it need not say again: many jobs may then share it."""
+    if not failure.what.startswith(f"{job.id} "):
+        return failure
+    return replace(failure, what=f"the engine{failure.what.removeprefix(job.id)}")
 
 
 def status_text(status: Status) -> str:

@@ -13,6 +13,7 @@ from pipeline.publish.figures import (
     checked_as_text,
     cosine_text,
     duration_text,
+    failure_beside_its_job,
     importance,
     size_factors,
     size_text,
@@ -170,8 +171,8 @@ def _failures(report: Report) -> Iterable[str]:
     """Each failure once, with the jobs that it befell: many may need the one thing that failed."""
     jobs_of: dict[str, list[str]] = {}
     for job in report.jobs:
-        failure = job.failure
-        if failure is not None:
+        if job.failure is not None:
+            failure = failure_beside_its_job(job, job.failure)
             said = f"{status_text(job.status)}: {code_span(failure.kind, 40)}, exit code {failure.exit_code}"
             parts = filter(None, (said, "\n".join(_facts(failure)), _log(failure)))
             jobs_of.setdefault("\n\n".join(parts), []).append(job.id)

@@ -17,6 +17,7 @@ from pipeline.publish.figures import (
     checked_as_text,
     cosine_text,
     duration_text,
+    failure_beside_its_job,
     size_text,
     status_text,
     top1_text,
@@ -223,8 +224,8 @@ def _unbegun_lines(failure: RunFailureReport) -> Iterator[str]:
 
 
 def _lines_of_failure(job: JobReport) -> Iterator[str]:
-    failure = job.failure
-    assert failure is not None  # noqa: S101  only failed jobs come here
+    assert job.failure is not None  # noqa: S101  only failed jobs come here
+    failure = failure_beside_its_job(job, job.failure)
     yield from _lines_of_error(failure)
     yield from (f"  | {line}" for text in failure.log_tail[-_LOG_LINES:] for line in plain_lines(text))
     if failure.log is not None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.publish.job_report import FailureReport, Status
+from pipeline.publish.job_report import FailureReport, JobReport, Status
 from pipeline.publish.markdown import MINIMUM_BYTES, markdown_from_report
 from pipeline.publish.report import Outcome, Report
 from tests.support.goldens import golden_text
@@ -112,6 +112,18 @@ def test_a_failure_that_befell_many_jobs_is_told_once() -> None:
     markdown = markdown_from_report(report_of(*jobs))
     assert markdown.count("is float64") == 1
     assert "### `m/sm_0/int8`, `m/sm_1/int8`, `m/sm_2/int8` and 2 more failed: `model`, exit code 4\n" in markdown
+
+
+def test_a_failure_that_names_its_job_is_told_once_too() -> None:
+    def failed(job_id: str) -> JobReport:
+        failure = FailureReport(
+            kind="accuracy", exit_code=7, what=f"{job_id} is not accurate enough", why="cosine is 0"
+        )
+        return job_report(job_id, Status.FAILED, "why", failure=failure)
+
+    markdown = markdown_from_report(report_of(failed("m/sm_80/int8"), failed("m/sm_89/int8")))
+    assert "### `m/sm_80/int8`, `m/sm_89/int8` failed: `accuracy`, exit code 7\n" in markdown
+    assert markdown.count("- What: `the engine is not accurate enough`\n") == 1
 
 
 def test_what_was_left_out_is_said() -> None:
