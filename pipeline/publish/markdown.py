@@ -98,7 +98,9 @@ def markdown_from_report(report: Report, limit_bytes: int = LIMIT_BYTES, *, deta
 
 def _opening(report: Report, details: Details) -> str:
     verdict, _, rest = verdict_text(report, *against_base_texts(report, details)).partition(":")
-    lines = ["## TensorRT engines", "", f"**{verdict[0].upper()}{verdict[1:]}**:{rest}."]
+    # A pull request has a comment for each manifest.
+    title = " of ".join(filter(None, ("## TensorRT engines", code_span(report.manifest, 200))))
+    lines = [title, "", f"**{verdict[0].upper()}{verdict[1:]}**:{rest}."]
     return "\n".join(lines)
 
 

@@ -47,7 +47,7 @@ def test_what_json_prints_is_shown_like_the_folder_it_is_of(tmp_path: Path, caps
 
 def test_markdown_is_that_of_the_step_summary(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed(capsys, "--format", "markdown").startswith(
-        "## TensorRT engines\n\n**Failed (exit code 6)**: 96 jobs"
+        "## TensorRT engines of `models/trt-engines.yaml`\n\n**Failed (exit code 6)**: 96 jobs"
     )
 
 

@@ -98,6 +98,13 @@ def test_few_jobs_stay_in_one_table_in_their_order() -> None:
     assert ["built" in row for row in rows[:7]] == [False, False, False, True, False, False, False]
 
 
+def test_the_title_says_of_which_manifest_it_is() -> None:
+    report = dataclasses.replace(sample_report(), manifest="models/`a`.yaml")
+    assert markdown_from_report(report).splitlines()[0] == "## TensorRT engines of ``models/`a`.yaml``"
+    nameless = dataclasses.replace(report, manifest="")
+    assert markdown_from_report(nameless).splitlines()[0] == "## TensorRT engines"
+
+
 def test_what_failed_stands_before_the_jobs() -> None:
     failed = job_report(
         "z/sm_89/fp32", Status.FAILED, "why", failure=FailureReport(kind="build", exit_code=6, what="x", fix="mend it")
