@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pipeline.hosts.place import Place
     from pipeline.hosts.secret import Secret
 
-LIMIT_BYTES = 1_000_000
-"""A note holds as many characters; in bytes it is the same limit however characters are counted."""
+LIMIT_BYTES = 65_536
+"""As long as a comment on GitHub. A note may hold a million characters, which nobody reads, and each page shows it."""
 _PAGE = 50
 _PAGES = 200
 _FIX = "give GITLAB_TOKEN a project access token with the scope `api` and the role Reporter or above"

@@ -7,9 +7,11 @@ import pytest
 
 from pipeline.errors import PublishError
 from pipeline.hosts.place import Place, place_from_environment
+from pipeline.publish.job_report import Status
 from tests.support.fake_gitlab import FakeGitLab
 from tests.support.fake_host import HANG_UP, Fault
 from tests.support.publications import Clock, elapsed, publish
+from tests.support.reports import job_report, report_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +36,15 @@ def test_one_note_is_written_and_then_edited_in_place(host: FakeGitLab) -> None:
     (body,) = host.own_bodies
     assert "22.0 s" in body
     assert "](https://gitlab.example.com/team/models/-/pipelines/9), of commit `aaaa" in body
+
+
+def test_a_note_is_as_short_as_a_comment_on_github(host: FakeGitLab) -> None:
+    jobs = (job_report(f"m{number}/sm_89/fp16", Status.BUILT, "new " * 60) for number in range(1000))
+    report = report_of(*jobs)
+    assert publish(place_on(host), lambda: (report,)).written
+    (body,) = host.own_bodies
+    assert len(body.encode()) <= 65_536
+    assert "**Passed**: 1000 jobs" in body
 
 
 def test_a_note_far_down_a_long_conversation_is_found(host: FakeGitLab) -> None:
