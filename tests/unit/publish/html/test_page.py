@@ -232,3 +232,9 @@ def test_of_very_many_failures_the_rest_are_counted() -> None:
 
 def test_without_a_failure_nothing_is_said_to_have_failed() -> None:
     assert "What failed" not in html_from_report(report_of(job_report("m/sm_89/fp32", Status.CACHED, "hit")))
+
+
+def test_a_command_is_there_whole_however_long() -> None:
+    report = replace(report_of(job_report("a/b/fp16", Status.BUILT, "")), manifest="m" * 3000)
+    page = html_from_report(report, Details(commit="c0ffee"))
+    assert f"--manifest={'m' * 3000} --only=a/b/fp16 --cache=none --out=engines-again</pre>" in page
