@@ -79,16 +79,25 @@ def _exceeded(budgets: Budgets, outcome: JobOutcome) -> Iterator[str]:
     engine, measurement = outcome.engine, outcome.measurement
     assert engine is not None  # noqa: S101  an engine is what is judged
     size_mib = int(engine.outcome["size_bytes"]) / _MIB
-    if budgets.engine_size_mib is not None and size_mib > budgets.engine_size_mib:
-        yield f"the engine has {size_mib:.2f} MiB, the budget is {budgets.engine_size_mib:g} MiB"
-    if budgets.build_s is not None and not engine.cached and engine.made_in_s > budgets.build_s:
-        yield f"the build took {engine.made_in_s:.1f} s, the budget is {budgets.build_s:g} s"
-    if budgets.latency_ms is not None and measurement is not None and measurement.compute.p50_ms > budgets.latency_ms:
-        yield f"an inference takes {measurement.compute.p50_ms:.3f} ms, the budget is {budgets.latency_ms:g} ms"
+    if (limit_mib := budgets.engine_size_mib) is not None and size_mib > limit_mib:
+        yield f"the engine has {_past(limit_mib, size_mib, 2)} MiB, the budget is {limit_mib:g} MiB"
+    if (limit_s := budgets.build_s) is not None and not engine.cached and engine.made_in_s > limit_s:
+        yield f"the build took {_past(limit_s, engine.made_in_s, 1)} s, the budget is {limit_s:g} s"
+    p50_ms = None if measurement is None else measurement.compute.p50_ms
+    if (limit_ms := budgets.latency_ms) is not None and p50_ms is not None and p50_ms > limit_ms:
+        yield f"an inference takes {_past(limit_ms, p50_ms, 3)} ms, the budget is {limit_ms:g} ms"
     change = outcome.change
     if change is not None and change.regressed and change.latency is not None:
         low, high = change.latency.low_percent, change.latency.high_percent
+        assert low is not None and change.budget_percent is not None  # noqa: S101, PT018  what regressed has both
         yield (
             f"an inference takes {change.latency.estimate_percent:.1f} % longer than with the base branch's engine, "
-            f"timed in turn ({low:.1f} % to {high:.1f} %), the budget is {change.budget_percent:g} %"
+            f"timed in turn ({_past(change.budget_percent, low, 1)} % to {high:.1f} %), "
+            f"the budget is {change.budget_percent:g} %"
         )
+
+
+def _past(limit: float, measured: float, digits: int) -> str:
+    """``measured``, which is more than ``limit``, with ``digits`` decimals, or as many as it takes to see that."""
+    texts = (f"{measured:.{more}f}" for more in range(digits, digits + 12))
+    return next((text for text in texts if float(text) > limit), repr(measured))

@@ -183,6 +183,15 @@ def test_an_engine_over_its_size_budget_fails() -> None:
     assert "3.00 MiB, the budget is 2.5 MiB" in found.error.why
 
 
+def test_what_is_past_its_budget_by_a_little_is_seen_to_be() -> None:
+    slow = artefact(dict(ENGINE.outcome), cached=False, made_in_s=10.004)
+    found = outcome_of(Shop(slow), budgets=Budgets(engine_size_mib=2.9999, build_s=10))
+    assert found.error is not None
+    assert found.error.why == (
+        "the engine has 3.00 MiB, the budget is 2.9999 MiB; the build took 10.004 s, the budget is 10 s"
+    )
+
+
 def test_the_build_time_budget_counts_only_what_was_built_now() -> None:
     slow, old = (artefact(dict(ENGINE.outcome), cached=cached, made_in_s=99) for cached in (False, True))
     assert isinstance(outcome_of(Shop(slow), budgets=Budgets(build_s=10)).error, RegressionError)
