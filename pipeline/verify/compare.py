@@ -53,8 +53,8 @@ def with_overflows(
     comparison: Comparison, request: Mapping[str, Any], dataset: Dataset, batch_size: int, folder: Path
 ) -> Comparison:
     """``comparison`` with what FP16 cannot hold of the original, on the first batch (``overflow``)."""
-    batch = next(dataset.batches(batch_size))
-    found = overflows(comparison, Precision(request["precision"]), Path(request["reference"]), batch, folder)
+    batches = dataset.batches(batch_size)
+    found = overflows(comparison, Precision(request["precision"]), Path(request["reference"]), batches, folder)
     return replace(comparison, overflows=found)
 
 

@@ -18,7 +18,7 @@ from pipeline.verify.comparison import Overflow
 from pipeline.verify.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import numpy.typing as npt
@@ -34,9 +34,13 @@ _REDUCE_OPSET = 13
 
 
 def overflows(
-    comparison: Comparison, precision: Precision, reference: Path, batch: Mapping[str, npt.NDArray[Any]], folder: Path
+    comparison: Comparison,
+    precision: Precision,
+    reference: Path,
+    batches: Iterator[Mapping[str, npt.NDArray[Any]]],
+    folder: Path,
 ) -> tuple[Overflow, ...]:
-    """The nodes of ``reference`` whose results on ``batch`` are beyond FP16, in the order of the graph.
+    """The nodes of ``reference`` whose results on the first of ``batches`` are beyond FP16, in the order of the graph.
 
     Empty where the candidate computes in no FP16, or where its outputs are near enough; and where the original cannot
     be run so. Writes into ``folder``.
@@ -45,9 +49,9 @@ def overflows(
     if near or precision not in _IN_FP16:
         return ()
     try:
-        return _beyond_half(reference, batch, folder)
-    except ModelError:
-        return ()
+        return _beyond_half(reference, next(batches), folder)
+    except (ModelError, MemoryError, OSError):
+        return ()  # What is wrong was found already; this would only have said more of it.
 
 
 def _beyond_half(reference: Path, batch: Mapping[str, npt.NDArray[Any]], folder: Path) -> tuple[Overflow, ...]:
