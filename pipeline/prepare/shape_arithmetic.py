@@ -20,7 +20,7 @@ def float_shape_arithmetic(model: ModelProto) -> frozenset[str]:
     """Names of the main graph's nodes that make FP32 numbers of sizes, or compute with such numbers alone.
 
     A node that reads a value of the model's inputs too is not among them, nor is one that has a subgraph. One that only
-    fills a shape with a constant makes no number of a size.
+    fills a shape with a constant makes no number of a size, nor does one that makes a mask of truth values.
     """
     from onnx import TensorProto
 
@@ -35,7 +35,8 @@ def float_shape_arithmetic(model: ModelProto) -> frozenset[str]:
             values.update(node.output)
         elif not sizes.isdisjoint(read):
             sizes.update(node.output)
-            if node.op_type in _MADE_OF_SIZES or not numbers.isdisjoint(read):
+            masks = any(index.element_types.get(name) == TensorProto.BOOL for name in read)
+            if (node.op_type in _MADE_OF_SIZES and not masks) or not numbers.isdisjoint(read):
                 given = [name for name in node.output if index.element_types.get(name) == TensorProto.FLOAT]
                 numbers.update(given)
                 if not any(subgraphs(node)) and (given or not numbers.isdisjoint(read)):

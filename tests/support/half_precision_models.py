@@ -138,6 +138,23 @@ def grid_of_anchors() -> ModelProto:
     return _rows(nodes, {**floats, "first": np.array(0), "last": np.array([1])})
 
 
+def causal_mask() -> ModelProto:
+    """A mask as language models have it: of positions that are compared, and of the largest number of FP32."""
+    nodes = [
+        _make("Shape", ["x"], ["shape"]),
+        _make("Gather", ["shape", "first"], ["size"], axis=0),
+        _make("Range", ["zero", "size", "one"], ["positions"], "positions"),
+        _make("Unsqueeze", ["positions", "last"], ["rows"]),
+        _make("Less", ["rows", "columns"], ["later"]),
+        _make("Cast", ["later"], ["mask"], "mask", to=TensorProto.FLOAT),
+        _make("Mul", ["mask", "lowest"], ["masked"], "masked"),
+        _make("Add", ["x", "masked"], ["s"]),
+        _make("Softmax", ["s"], ["y"]),
+    ]
+    integers = {"first": np.array(0), "zero": np.array(0), "one": np.array(1), "last": np.array([1])}
+    return _rows(nodes, {**integers, "columns": np.arange(4), "lowest": np.float32(-3e38).reshape(())})
+
+
 def resized_image_with_region() -> ModelProto:
     """A Resize as exporters of opset 11 wrote it: with an empty region of interest."""
     return model_from(
@@ -226,6 +243,7 @@ EVERY_MODEL = (
     top_values,
     old_opset,
     grid_of_anchors,
+    causal_mask,
     resized_image_with_region,
     normalized_convolution,
     normalization_alone,

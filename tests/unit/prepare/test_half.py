@@ -14,6 +14,7 @@ from pipeline.prepare.onnx_graph import name_nodes
 from tests.support.half_precision_models import (
     EVERY_MODEL,
     branches_reading_outer_tensors,
+    causal_mask,
     constant_of_shape,
     counting_range,
     grid_of_anchors,
@@ -121,8 +122,9 @@ def test_positions_are_counted_in_fp32_until_they_meet_data() -> None:
     assert _halved(grid_of_anchors()).kept == {"cast_size", "range", "centre", "grid"}
 
 
-def test_what_only_fills_a_shape_is_in_fp16() -> None:
-    assert _halved(constant_of_shape()).kept == set()
+@pytest.mark.parametrize("make_model", [constant_of_shape, causal_mask])
+def test_what_fills_a_shape_or_masks_is_in_fp16(make_model: Callable[[], ModelProto]) -> None:
+    assert _halved(make_model()).kept <= {"positions"}
 
 
 def test_bf16_keeps_what_is_not_built_in_it() -> None:
