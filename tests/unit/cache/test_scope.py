@@ -49,7 +49,7 @@ def test_a_scope_is_known_by_its_path(path: str) -> None:
 @pytest.mark.parametrize(
     "path", ["", "other", "trusted/x", "local/", "local/..", "local/a/b", "pr/1", "pr/a/1", "pr/1/.."]
 )
-def test_other_paths_are_no_scopes(path: str) -> None:
+def test_T2_other_paths_are_no_scopes(path: str) -> None:
     with pytest.raises(SettingsError, match="is no scope"):
         Scope(path)
 
@@ -65,7 +65,7 @@ def test_other_paths_are_no_scopes(path: str) -> None:
         ("workflow_dispatch", "", "refs/pull/7/merge", True, "pr/12/7"),
     ],
 )
-def test_the_event_decides_the_scope(event: str, number: str, ref: str, protected: bool, path: str) -> None:
+def test_T12_the_event_decides_the_scope(event: str, number: str, ref: str, protected: bool, path: str) -> None:
     assert scope_from_event(event, repository_id="12", number=number, ref=ref, protected=protected) == Scope(path)
 
 
@@ -101,7 +101,7 @@ def test_T12_a_pull_request_with_the_rights_of_its_base_is_refused() -> None:
         scope_from_event("pull_request_target", repository_id="12", number="7", ref="refs/heads/main", protected=True)
 
 
-def test_what_is_written_goes_to_its_own_place_alone(
+def test_T2_what_is_written_goes_to_its_own_place_alone(
     scoped: ScopedStore, trusted: LocalStore, own: LocalStore, engine: dict[str, Path]
 ) -> None:
     cache = ContentCache(scoped)

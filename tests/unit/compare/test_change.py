@@ -30,7 +30,7 @@ def test_a_slow_down_within_the_budget_is_slower_and_no_regression() -> None:
     assert (change.verdict, change.regressed, change.enough) == (Verdict.SLOWER, False, True)
 
 
-def test_a_slow_down_whose_interval_reaches_into_the_budget_is_no_regression_yet() -> None:
+def test_F35_a_slow_down_whose_interval_reaches_into_the_budget_is_no_regression_yet() -> None:
     change = change_from_blocks(timed_blocks(FIRST, 1.03), 3.0)
     assert (change.verdict, change.regressed, change.enough) == (Verdict.SLOWER, False, False)
 
@@ -110,7 +110,7 @@ def test_F35_a_gpu_that_slows_down_for_good_is_no_regression(begin: int) -> None
     assert (change.verdict, change.regressed) in ((Verdict.SAME, False), (Verdict.INCONCLUSIVE, False))
 
 
-def test_stored_figures_are_shown_and_never_judged() -> None:
+def test_F35_stored_figures_are_shown_and_never_judged() -> None:
     change = change_from_stored(2.0, 3.0, 3.0)
     assert (change.basis, change.verdict, change.regressed) == (Basis.STORED, Verdict.INCONCLUSIVE, False)
     assert change.latency is not None

@@ -36,13 +36,13 @@ def code_in(markdown: str) -> list[str]:
 
 
 @given(TEXTS)
-def test_a_code_span_holds_the_text_and_nothing_else(text: str) -> None:
+def test_T10_a_code_span_holds_the_text_and_nothing_else(text: str) -> None:
     line = one_line(text)
     assert (code_in(code_span(text)) if line else [code_span(text)]) == [line]
 
 
 @given(TEXTS, TEXTS)
-def test_a_cell_holds_the_text_and_the_row_keeps_its_cells(first: str, second: str) -> None:
+def test_T10_a_cell_holds_the_text_and_the_row_keeps_its_cells(first: str, second: str) -> None:
     row = f"| {cell_code_span(first)} | {cell_code_span(second)} | end |"
     tokens = MARKDOWN.parse(f"| a | b | c |\n| - | - | - |\n{row}\n")
     cells = [token for token in tokens if token.type == "inline"]
@@ -55,7 +55,7 @@ def test_a_cell_holds_the_text_and_the_row_keeps_its_cells(first: str, second: s
 
 
 @given(st.lists(TEXTS, max_size=5))
-def test_a_fenced_block_is_one_block_that_ends_where_it_should(lines: list[str]) -> None:
+def test_T10_a_fenced_block_is_one_block_that_ends_where_it_should(lines: list[str]) -> None:
     tokens = MARKDOWN.parse(f"{fenced_block(lines)}\n\nafter\n")
     assert [token.type for token in tokens] == ["fence", "paragraph_open", "inline", "paragraph_close"]
     held = [line for text in lines for line in plain_lines(text)]
@@ -65,13 +65,13 @@ def test_a_fenced_block_is_one_block_that_ends_where_it_should(lines: list[str])
 
 
 @given(TEXTS)
-def test_html_code_has_no_tag_but_its_own(text: str) -> None:
+def test_T10_html_code_has_no_tag_but_its_own(text: str) -> None:
     inner = html_code(text).removeprefix("<code>").removesuffix("</code>")
     assert not set(inner) & set('<>"\n')
 
 
 @given(TEXTS, st.integers(2, 40))
-def test_a_line_is_short_and_visible(text: str, limit_chars: int) -> None:
+def test_T9_a_line_is_short_and_visible(text: str, limit_chars: int) -> None:
     line = one_line(text, limit_chars)
     assert len(line) <= limit_chars
     assert [c for c in line if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"}] == []
@@ -80,7 +80,7 @@ def test_a_line_is_short_and_visible(text: str, limit_chars: int) -> None:
 
 
 @given(TEXTS)
-def test_lines_have_no_character_that_a_terminal_obeys(text: str) -> None:
+def test_T9_lines_have_no_character_that_a_terminal_obeys(text: str) -> None:
     for line in plain_lines(text):
         assert [c for c in line if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"}] == []
 
@@ -99,7 +99,7 @@ def test_lines_have_no_character_that_a_terminal_obeys(text: str) -> None:
         ("größe 日本 🚀", "größe 日本 🚀"),
     ],
 )
-def test_what_becomes_of_invisible_text(text: str, line: str) -> None:
+def test_T9_what_becomes_of_invisible_text(text: str, line: str) -> None:
     assert one_line(text) == line
 
 
@@ -114,7 +114,7 @@ def test_long_text_is_cut_with_an_ellipsis() -> None:
 @pytest.mark.parametrize(
     "text", ["::error::x", "a ::Set-Output name=b::c", "##[error]x", "###[group]", "#\x1b[0m#[error]x"]
 )
-def test_no_command_to_githubs_runner_is_left(text: str) -> None:
+def test_T9_no_command_to_githubs_runner_is_left(text: str) -> None:
     for line in (one_line(text), *plain_lines(text)):
         assert "##[" not in line
         assert "::error" not in line

@@ -77,20 +77,20 @@ def test_outputs_that_cannot_be_written_are_a_publish_error(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("text", [text for text in HOSTILE_TEXTS if "\ud800" not in text])
-def test_an_output_may_hold_any_text(tmp_path: Path, text: str) -> None:
+def test_T9_an_output_may_hold_any_text(tmp_path: Path, text: str) -> None:
     path = tmp_path / "outputs"
     write_outputs(path, {"first": text, "second": "2"})
     assert read_outputs(path.read_bytes().decode()) == {"first": text, "second": "2"}
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z][a-z-]{0,8}", fullmatch=True), st.text(max_size=40), max_size=4))
-def test_outputs_read_back_as_they_were(tmp_path_factory: pytest.TempPathFactory, outputs: dict[str, str]) -> None:
+def test_T9_outputs_read_back_as_they_were(tmp_path_factory: pytest.TempPathFactory, outputs: dict[str, str]) -> None:
     path = tmp_path_factory.mktemp("outputs") / "file"
     write_outputs(path, outputs)
     assert read_outputs(path.read_bytes().decode()) == outputs
 
 
-def test_the_delimiter_is_new_each_time(tmp_path: Path) -> None:
+def test_T9_the_delimiter_is_new_each_time(tmp_path: Path) -> None:
     path = tmp_path / "outputs"
     write_outputs(path, {"a": "1", "b": "2"})
     delimiters = [line.split("<<")[1] for line in path.read_text().splitlines() if "<<" in line]
@@ -111,7 +111,7 @@ def test_a_lone_surrogate_is_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a=b", "a\nb", "1a", "a<<b"])
-def test_a_name_that_is_none_is_a_mistake_of_the_caller(tmp_path: Path, name: str) -> None:
+def test_T9_a_name_that_is_none_is_a_mistake_of_the_caller(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="not the name"):
         write_outputs(tmp_path / "outputs", {name: "x"})
     assert not (tmp_path / "outputs").exists()
