@@ -63,6 +63,13 @@ def test_the_last_bytes_below_the_limit_are_not_overrun(text: str) -> None:
     assert max(lengths) <= LIMIT
 
 
+def test_the_line_with_the_link_is_counted_too() -> None:
+    place = replace(PLACE, run_url=f"https://{'github.' * 500}example/actions/runs/123")
+    body = comment_body(parts_of(report_of_size(700, "why " * 60)), place, Sticky("m.yaml"), LIMIT)
+    assert LIMIT - 4000 < len(body.encode()) <= LIMIT
+    assert f"]({place.run_url}), of commit `aaaa" in body
+
+
 @pytest.mark.parametrize("length", [65_535, 65_536, 65_537])
 def test_what_the_host_takes_is_what_it_says(length: int, tmp_path: Path) -> None:
     """The fake refuses as GitHub does, so that the other tests mean something."""

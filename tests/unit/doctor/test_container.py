@@ -62,8 +62,13 @@ def test_little_shared_memory_is_noted_where_there_is_a_gpu() -> None:
     ]
 
 
-def test_T15_a_reachable_docker_socket_is_noted() -> None:
-    assert "as powerful as root" in told(replace(SOUND, docker_socket=True), gpus=1)[0]
+def test_T15_a_reachable_docker_socket_is_noted(tmp_path: Path) -> None:
+    assert not surroundings(tmp_path).docker_socket
+    (tmp_path / "var/run").mkdir(parents=True)
+    (tmp_path / "var/run/docker.sock").touch()
+    seen = surroundings(tmp_path)
+    assert seen.docker_socket
+    assert "as powerful as root" in told(replace(SOUND, docker_socket=seen.docker_socket), gpus=1)[0]
 
 
 def test_what_is_seen_comes_from_the_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
