@@ -62,6 +62,21 @@ def test_F26_what_a_builder_says_beside_the_point_is_refused(tmp_path: Path, rec
     assert failure["why"] == "digest: is not a field of this record"
 
 
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("other_gpu", "it was built for compute capability 7.5, not 8.9"),
+        ("other_runtime", "it is a plan of tensorrt, not of tensorrt-rtx"),
+        ("half", "its header says "),
+    ],
+)
+def test_F26_an_engine_that_is_not_what_was_asked_for_is_refused(
+    fault: str, told: str, tmp_path: Path, recordings: Path
+) -> None:
+    failure = assert_it_failed_alone(tmp_path, run_with(tmp_path, recordings, fault))
+    assert told in failure["why"]
+
+
 def test_F26_the_digest_is_that_of_the_file(tmp_path: Path, recordings: Path) -> None:
     result = run_step_in(tmp_path, *RUN, recordings=recordings)
     assert result.returncode == 0, result.stderr

@@ -12,6 +12,7 @@ import os
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -156,6 +157,34 @@ def _link(request: dict[str, Any], folder: Path) -> dict[str, Any]:
 def _lie(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Say another digest and another size than those of the file."""
     return _work(request, folder) | {"digest": f"sha256:{'0' * 64}", "engine_digest": f"sha256:{'0' * 64}"}
+
+
+def _other_gpu(request: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Give a plan whose header names another compute capability, 7.5, and say nothing of it."""
+    outcome = _work(request, folder)
+    _patched(folder / outcome["engine"], 32, struct.pack("<I", 1))
+    return outcome
+
+
+def _other_runtime(request: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Give a plan that calls itself one of full TensorRT."""
+    outcome = _work(request, folder)
+    _patched(folder / outcome["engine"], 0, b"ftrt")
+    return outcome
+
+
+def _half(request: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Give half a plan, and say how long that is."""
+    outcome = _work(request, folder)
+    path = folder / outcome["engine"]
+    os.truncate(path, path.stat().st_size // 2)
+    return outcome | {"size_bytes": path.stat().st_size}
+
+
+def _patched(path: Path, place: int, data: bytes) -> None:
+    plan = bytearray(path.read_bytes())
+    plan[place : place + len(data)] = data
+    path.write_bytes(plan)
 
 
 def _tell_environment(request: dict[str, Any], folder: Path) -> dict[str, Any]:

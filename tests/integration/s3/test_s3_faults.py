@@ -277,6 +277,23 @@ def test_F7_a_blob_that_is_stored_anew_while_it_is_read_is_read_anew(
     assert (out / "engine.plan").read_bytes() == PLAN
 
 
+def test_F7_of_two_versions_of_a_blob_no_parts_are_mixed(
+    faulty: S3Place, place: S3Place, proxy: FaultyProxy, stored: Hit, out: Path
+) -> None:
+    """The first version is damaged; the second, which is there before the second range is asked for, is sound."""
+    digest = stored.receipt.blobs[0].digest
+    place.overwrite_blob(digest, bytes(len(PLAN)))
+    seen = iter(range(100))
+    proxy.script = lambda request: (
+        Fault(before=lambda: place.overwrite_blob(digest, PLAN))
+        if request.is_for(*_blob_words(stored)) and next(seen) == 1
+        else None
+    )
+
+    assert isinstance(ContentCache(faulty.store).fetch(stored, out), tuple)
+    assert (out / "engine.plan").read_bytes() == PLAN
+
+
 def test_F7_a_blob_that_is_replaced_by_something_else_is_rejected(
     faulty: S3Place, place: S3Place, proxy: FaultyProxy, stored: Hit, out: Path
 ) -> None:
