@@ -359,6 +359,7 @@ def test_F9_credentials_that_expire_while_a_file_is_sent_are_renewed_and_the_fil
     committed = ContentCache(faulty.store).commit(KEY, SUBJECT, files, {})
 
     assert committed.outcome is Commit.STORED
+    assert proxy.count("PUT", "partNumber=2") == 2
     assert isinstance(ContentCache(place.store).fetch(Hit(committed.receipt), out), tuple)
 
 
@@ -461,6 +462,22 @@ def test_F12_an_upload_whose_answers_are_lost_is_completed(
     digest, size_bytes = faulty.store.put_blob(files["engine.plan"])
 
     place.store.check_blob(digest, size_bytes)
+
+
+@pytest.mark.parametrize("done", [True, False], ids=["done", "aborted"])
+def test_F12_an_upload_that_the_server_does_not_know_any_more_was_done_if_the_file_is_there(
+    faulty: S3Place, place: S3Place, proxy: FaultyProxy, files: dict[str, Path], done: bool
+) -> None:
+    """As Amazon S3 answers to a second completion, and to one of an upload that somebody aborted."""
+    unknown = Fault(status=404, code="NoSuchUpload")
+    answers = iter([Fault(lose=True), unknown] if done else [unknown])
+    proxy.script = lambda request: next(answers, None) if request.is_for("POST", "uploadId=") else None
+
+    committed = ContentCache(faulty.store).commit(KEY, SUBJECT, files, {})
+
+    assert committed.outcome is (Commit.STORED if done else Commit.UNSTORED)
+    assert done == (committed.warnings == ())
+    assert bool(place.keys()) == done
 
 
 @pytest.mark.parametrize("words", [("PUT", "partNumber=2"), ("POST", "uploadId=")])
