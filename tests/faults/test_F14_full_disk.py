@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pipeline.cache.answers import Hit, Miss
+from pipeline.cache.content import ContentCache
+from pipeline.cache.local import LocalStore
+from pipeline.keys import key_from_ingredients
 from tests.support.faulty_step import MANIFEST, report_in, run_step_in, start_step, statuses_in
 from tests.support.leftovers import assert_nothing_left, half_written
 
@@ -49,6 +53,25 @@ def test_F14_a_builder_that_finds_no_space_fails_alone(tmp_path: Path, recording
     assert "the disk is full" in result.stdout
     assert not (tmp_path / "engines/digits/sm_89/int8.engine").exists()
     assert_nothing_left(tmp_path, 0)
+
+
+def test_F14_an_engine_that_does_not_fit_where_it_is_fetched_to_is_missed_and_leaves_nothing(tmp_path: Path) -> None:
+    key = key_from_ingredients("engine", {"model": "m"})
+    (tmp_path / "plan").write_bytes(bytes(2 << 20))
+    cache = ContentCache(LocalStore(tmp_path / "cache"))
+    cache.commit(key, "digits", {"engine.plan": tmp_path / "plan"}, {})
+    found = cache.lookup(key, "digits")
+    assert isinstance(found, Hit)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    try:
+        fetched = cache.fetch(found, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert isinstance(fetched, Miss)
+    assert "File too large" in fetched.reason
+    assert list((tmp_path / "out").iterdir()) == []
+    assert cache.trouble == "", "the cache itself is well"
 
 
 def test_F14_a_full_cache_costs_a_note_and_nothing_else(tmp_path: Path, recordings: Path) -> None:

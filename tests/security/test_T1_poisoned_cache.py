@@ -16,7 +16,7 @@ from pipeline.artefacts.recipe import Recipe
 from pipeline.cache.answers import Rejected
 from pipeline.cache.content import ContentCache
 from pipeline.cache.local import LocalStore
-from pipeline.cache.receipt import Receipt, bytes_from_receipt, receipt_from_bytes
+from pipeline.cache.receipt import Receipt, ReceiptDamaged, bytes_from_receipt, receipt_from_bytes
 from pipeline.cache.seal import HmacSeal, SealedStore, without_seal
 from pipeline.digest import Digest, canonical_json, digest_from_json
 from pipeline.keys import key_from_ingredients
@@ -243,3 +243,17 @@ def test_T1_engines_are_loaded_by_our_own_children_alone_and_host_code_in_them_i
 
     assert loaders == ["build/refit.py", "engine/runner.py"]
     assert foreign == []
+
+
+def test_T1_a_receipt_with_any_flipped_bit_is_damaged_also_where_none_is_sealed(tmp_path: Path) -> None:
+    (tmp_path / "plan").write_bytes(SOUND)
+    store = LocalStore(tmp_path / "cache")
+    ContentCache(store).commit(KEY, "digits", {"engine.plan": tmp_path / "plan"}, {"duration_s": 1.5, "told": "x"})
+    data = store.get_receipt(KEY.kind, KEY.digest)
+    assert data is not None
+    receipt_from_bytes(data, kind=KEY.kind, stored_as=KEY.digest)
+    for place, bit in itertools.product(range(len(data)), range(8)):
+        flipped = bytearray(data)
+        flipped[place] ^= 1 << bit
+        with pytest.raises(ReceiptDamaged):
+            receipt_from_bytes(bytes(flipped), kind=KEY.kind, stored_as=KEY.digest)

@@ -349,7 +349,7 @@ def test_removing_a_folder_in_the_place_of_a_receipt_works_without_any_temporari
     assert not path.exists()
 
 
-def test_stale_temporaries_are_swept_by_age(store: LocalStore, folder: Path) -> None:
+def test_F13_stale_temporaries_are_swept_by_age(store: LocalStore, folder: Path) -> None:
     temporaries = folder / "v1" / "tmp"
     (temporaries / "folder").mkdir(parents=True)
     (temporaries / "folder" / "inner").write_text("x")
@@ -363,7 +363,7 @@ def test_stale_temporaries_are_swept_by_age(store: LocalStore, folder: Path) -> 
     assert [path.name for path in temporaries.iterdir()] == ["young"]
 
 
-def test_the_first_write_sweeps(store: LocalStore, folder: Path) -> None:
+def test_F13_the_first_write_sweeps(store: LocalStore, folder: Path) -> None:
     stale = folder / "v1" / "tmp" / "stale"
     stale.parent.mkdir(parents=True)
     stale.write_bytes(b"x")

@@ -86,7 +86,7 @@ def test_a_folder_that_comes_back_for_ever_is_an_error(
         _install(staging, root / "a", b"data", replace=True)
 
 
-def test_sweeping_spares_what_is_young(staging: Staging, root: Path) -> None:
+def test_F13_sweeping_spares_what_is_young(staging: Staging, root: Path) -> None:
     (root / "tmp").mkdir(parents=True)
     for name, age_s in (("old", 100), ("young", 0)):
         (root / "tmp" / name).write_bytes(b"123")
