@@ -50,7 +50,7 @@ def held_by_another(folder: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def test_a_gpu_that_another_process_holds_is_waited_for_and_its_holder_named(tmp_path: Path) -> None:
+def test_F30_a_gpu_that_another_process_holds_is_waited_for_and_its_holder_named(tmp_path: Path) -> None:
     told: list[str] = []
     cancel = threading.Event()
 
@@ -65,7 +65,7 @@ def test_a_gpu_that_another_process_holds_is_waited_for_and_its_holder_named(tmp
         assert told[0].endswith(": digits/h200/fp16")
 
 
-def test_a_holder_that_is_killed_frees_its_gpu_at_once(tmp_path: Path) -> None:
+def test_F30_a_holder_that_is_killed_frees_its_gpu_at_once(tmp_path: Path) -> None:
     with held_by_another(tmp_path) as process:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
@@ -74,7 +74,7 @@ def test_a_holder_that_is_killed_frees_its_gpu_at_once(tmp_path: Path) -> None:
             assert time.monotonic() - started < 1
 
 
-def test_a_file_that_was_removed_while_it_was_locked_counts_no_more(
+def test_F30_a_file_that_was_removed_while_it_was_locked_counts_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else two processes would hold the GPU: one by the file that is gone, one by that which took its place."""
