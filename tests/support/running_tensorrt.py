@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import ctypes
 import json
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from cuda.bindings import runtime as cudart
 
+from pipeline.engine import runner
+
+if TYPE_CHECKING:
+    import pytest
+
+VERSIONS = {"8.6": "8.6.0", "10.0": "10.0.1", "10.16": "10.16.1.11", "11.4": "11.4.0.106"}
 SURFACES = Path(__file__).parents[1] / "fixtures/tensorrt"
 
 
@@ -162,3 +169,17 @@ class FakeRuntime:
             TensorLocation=SimpleNamespace(HOST="host"),
             init_libnvinfer_plugins=lambda _logger, _space: True,
         )
+
+
+def plan_to_run(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, surface: str = "8.6", *, built: str = "", **parts: Any
+) -> tuple[Path, FakeCuda]:
+    """A plan of the version of ``surface``, or ``built`` by another, run on a stand-in from now on."""
+    version, cuda = VERSIONS[surface], FakeCuda()
+    numbers = bytes(map(int, (built or version).split("."))).ljust(4, b"\0")
+    plan = folder / "plan"
+    plan.write_bytes(b"ftrt" + bytes(20) + numbers + bytes(100))
+    monkeypatch.setattr(runner, "require_gpu", lambda: None)
+    monkeypatch.setattr(runner, "call", cuda)
+    monkeypatch.setitem(sys.modules, "tensorrt", FakeRuntime(surface, version, **parts).module())
+    return plan, cuda

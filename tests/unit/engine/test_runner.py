@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from pipeline.engine import runner
 from pipeline.engine.batches import BatchSizes, FilledBatches
 from pipeline.engine.runner import Engine
 from pipeline.errors import BuildError, ModelError
-from tests.support.running_tensorrt import FakeCuda, FakeRuntime
+from tests.support.running_tensorrt import VERSIONS, FakeCuda, plan_to_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-VERSIONS = {"8.6": "8.6.0", "10.0": "10.0.1", "10.16": "10.16.1.11", "11.4": "11.4.0.106"}
 
 
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Engine, FakeCuda]]:
     """Loads a plan of a version's own, or ``built`` by another."""
 
-    def loaded(surface: str = "8.6", *, built: str = "", **parts: Any) -> tuple[Engine, FakeCuda]:
-        version, cuda = VERSIONS[surface], FakeCuda()
-        numbers = bytes(map(int, (built or version).split("."))).ljust(4, b"\0")
-        (tmp_path / "plan").write_bytes(b"ftrt" + bytes(20) + numbers + bytes(100))
-        monkeypatch.setattr(runner, "require_gpu", lambda: None)
-        monkeypatch.setattr(runner, "call", cuda)
-        monkeypatch.setitem(sys.modules, "tensorrt", FakeRuntime(surface, version, **parts).module())
-        return Engine(tmp_path / "plan"), cuda
+    def loaded(surface: str = "8.6", **parts: Any) -> tuple[Engine, FakeCuda]:
+        plan, cuda = plan_to_run(monkeypatch, tmp_path, surface, **parts)
+        return Engine(plan), cuda
 
     return loaded
 
