@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import fsum
 from typing import TYPE_CHECKING
 
 from pipeline.inspection.changes import engine_changes
+from pipeline.inspection.layers import time_ms_from_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,8 +45,8 @@ def _told(change: Change) -> LayerChange:
         what=", ".join(change.words),
         before=_names(change.before),
         after=_names(change.after),
-        before_ms=_time_ms(change.before),
-        after_ms=_time_ms(change.after),
+        before_ms=time_ms_from_layers(change.before),
+        after_ms=time_ms_from_layers(change.after),
         tactic=_tactic(change),
     )
 
@@ -54,11 +54,6 @@ def _told(change: Change) -> LayerChange:
 def _names(layers: Sequence[Layer]) -> tuple[str, ...]:
     more = (f"and {len(layers) - _NAMES} more",) if len(layers) > _NAMES else ()
     return (*(layer.name[:_NAME_CHARACTERS] for layer in layers[:_NAMES]), *more)
-
-
-def _time_ms(layers: Sequence[Layer]) -> float | None:
-    times = [layer.time_ms for layer in layers if layer.time_ms is not None]
-    return fsum(times) if times else None
 
 
 def _tactic(change: Change) -> str:

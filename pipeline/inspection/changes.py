@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from math import fsum
 from typing import TYPE_CHECKING
+
+from pipeline.inspection.layers import time_ms_from_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +63,7 @@ class Change:
         layers = (*self.before, *self.after)
         if any(layer.time_ms is None for layer in layers):
             return None
-        return fsum(layer.time_ms or 0.0 for layer in self.after) - fsum(layer.time_ms or 0.0 for layer in self.before)
+        return (time_ms_from_layers(self.after) or 0.0) - (time_ms_from_layers(self.before) or 0.0)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -75,7 +76,7 @@ class Change:
         delta = self.delta_ms
         if delta is None or not self.before or not self.after:
             return ()
-        base = fsum(layer.time_ms or 0.0 for layer in self.before)
+        base = time_ms_from_layers(self.before) or 0.0
         if abs(delta) <= max(_NOTICED_MS, _NOTICED_SHARE * base):
             return ()
         return ("slower" if delta > 0 else "faster",)

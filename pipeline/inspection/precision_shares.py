@@ -11,6 +11,7 @@ from math import fsum
 from typing import TYPE_CHECKING
 
 from pipeline.errors import BuildError
+from pipeline.inspection.layers import time_ms_from_layers
 from pipeline.precision import Precision
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def precision_shares(layers: Iterable[Layer]) -> tuple[PrecisionShare, ...]:
     for layer in layers:
         groups.setdefault(layer.precision, []).append(layer)
     count = sum(map(len, groups.values()))
-    times = {word: _time_ms(members) for word, members in groups.items()}
+    times = {word: time_ms_from_layers(members) for word, members in groups.items()}
     known = [time for time in times.values() if time is not None]
     all_ms = fsum(known) if known else None
     shares = [
@@ -145,12 +146,6 @@ def error_from_audit(audit: PrecisionAudit) -> BuildError:
         fix="`inspect` shows the layers: mend the model, or lower `build.min_precision_share` where the others are as "
         "meant: kept by `build.layer_precisions`, or faster so",
     )
-
-
-def _time_ms(layers: list[Layer]) -> float | None:
-    times = [layer.time_ms for layer in layers if layer.time_ms is not None]
-    # Rounded once, whatever the Python: `sum` is more exact from 3.12 on.
-    return fsum(times) if times else None
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from math import fsum
 from typing import TYPE_CHECKING
 
+from pipeline.inspection.layers import time_ms_from_layers
 from pipeline.publish.escape import one_line
 from pipeline.publish.figures import NOTHING
 from pipeline.publish.speed import ms_text
@@ -81,5 +81,5 @@ def _names(layers: Sequence[Layer]) -> str:
 
 
 def _time_text(layers: Sequence[Layer]) -> str:
-    times = [layer.time_ms for layer in layers if layer.time_ms is not None]
-    return ms_text(fsum(times)) if times else NOTHING
+    time_ms = time_ms_from_layers(layers)
+    return NOTHING if time_ms is None else ms_text(time_ms)
