@@ -120,9 +120,8 @@ def refuse_system_calls(*, programs: bool, shares_memory: bool) -> None:
     """Put the filter on this process, all its threads and all that it might start, for good.
 
     With ``programs`` it may start processes, though none that leaves its group. Where it ``shares_memory`` it may do so
-    by numbers too, as System V has it.
-    Privileges must have been given up before (``PR_SET_NO_NEW_PRIVS``). Raises ``OSError`` where the kernel has no
-    seccomp, or the architecture's numbers are not known here.
+    by numbers too, as System V has it. Privileges must have been given up before (``PR_SET_NO_NEW_PRIVS``). Raises
+    ``OSError`` where the kernel has no seccomp, or the architecture's numbers are not known here.
     """
     if MACHINE not in _SECCOMP:
         raise OSError(f"the numbers of the system calls of {MACHINE} are not known here")

@@ -10,8 +10,9 @@ from pipeline.engine.runner import Engine
 from pipeline.errors import ModelError
 from pipeline.prepare.dataset import open_dataset
 from pipeline.prepare.onnx_model import input_facts
-from pipeline.verify.compare import compare_sessions, read_labels, with_overflows
+from pipeline.verify.compare import compare_sessions, read_labels
 from pipeline.verify.comparison import ENGINE, comparison_to_json
+from pipeline.verify.overflow import with_overflows
 from pipeline.verify.session import Session
 
 
@@ -35,4 +36,4 @@ def verify_engine(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     batch_size = sizes.nearest(request["batch_size"])
     fitted = engine if dataset.apart else FilledBatches(engine, sizes)
     comparison = compare_sessions((original, fitted), dataset, labels, batch_size, subject=ENGINE)
-    return comparison_to_json(with_overflows(comparison, request, dataset, batch_size, folder))
+    return comparison_to_json(with_overflows(comparison, request, dataset.batches(batch_size), folder))

@@ -48,19 +48,21 @@ def objection_to(outcome: JobOutcome) -> PipelineError | None:
 
 def _inaccurate(job_id: str, missed: list[str], comparison: Comparison | None) -> AccuracyError:
     overflows = comparison.overflows if comparison is not None else ()
-    fix = "calibrate on more or better data, or widen the tolerance if the loss is acceptable"
-    if not overflows:
-        fix = f"keep the layers that matter in higher precision (`build.layer_precisions`), {fix}"
-        return AccuracyError(f"{job_id} is not accurate enough", why="; ".join(missed), fix=fix)
-    told = [str(each) for each in overflows[:_OVERFLOWS_TOLD]]
-    if len(overflows) > _OVERFLOWS_TOLD:
-        told.append(f"{len(overflows) - _OVERFLOWS_TOLD} more nodes too")
-    return AccuracyError(
-        f"{job_id} is not accurate enough",
-        why=f"{'; '.join(missed)}. FP16 holds nothing beyond 65504: {', '.join(told)}",
-        fix="keep these nodes, and what they lead to until it is small again, in FP32 (`build.layer_precisions`), or "
-        "take bf16",
+    why = "; ".join(missed)
+    fix = (
+        "keep the layers that matter in higher precision (`build.layer_precisions`), calibrate on more or better data, "
+        "or widen the tolerance if the loss is acceptable"
     )
+    if overflows:
+        told = [str(each) for each in overflows[:_OVERFLOWS_TOLD]]
+        if len(overflows) > _OVERFLOWS_TOLD:
+            told.append(f"{len(overflows) - _OVERFLOWS_TOLD} more nodes too")
+        why = f"{why}. FP16 holds nothing beyond 65504: {', '.join(told)}"
+        fix = (
+            "keep these nodes, and what they lead to until it is small again, in FP32 (`build.layer_precisions`), or "
+            "take bf16"
+        )
+    return AccuracyError(f"{job_id} is not accurate enough", why=why, fix=fix)
 
 
 def _other_tactics(job_id: str, rebuilt: Artefact) -> BuildError:

@@ -35,11 +35,10 @@ _APART = "; where samples do not lie on axis 0 of every input, give each array o
 
 @dataclass(frozen=True, slots=True)
 class _Shard:
-    """One file: input name -> array, all with ``samples`` rows, each for one inference where it is ``apart``."""
+    """One file: input name -> array, all with ``samples`` rows."""
 
     arrays: Mapping[str, StoredArray]
     samples: int
-    apart: bool
 
     @property
     def sample_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -109,10 +108,10 @@ def open_dataset(path: Path, inputs: Sequence[TensorFacts], *, samples: int | No
     shards: list[_Shard] = []
     problems: list[str] = []
     for file in dataset_files(path):
-        found, apart, problems_here = _by_input(stored_arrays(file), inputs)
+        found, problems_here = _by_input(stored_arrays(file), inputs)
         problems += [f"{file.name}: {problem}" for problem in problems_here]
         if not problems_here:
-            shards.append(_Shard(found, next(iter(found.values())).shape[0], apart))
+            shards.append(_Shard(found, next(iter(found.values())).shape[0]))
     _refuse(path, problems)
     available = sum(shard.samples for shard in shards)
     used = available if samples is None else samples
@@ -122,8 +121,9 @@ def open_dataset(path: Path, inputs: Sequence[TensorFacts], *, samples: int | No
         problems.append(f"{used} samples are asked for, but it holds {available}")
     elif used < 1:
         problems.append(f"{used} samples are asked for")
-    apart = bool(shards) and shards[0].apart
-    if any(shard.apart is not apart for shard in shards):
+    ways = {_fed_apart(shard.arrays, inputs) for shard in shards}
+    apart = True in ways
+    if len(ways) > 1:
         problems.append(
             "in some of its files the arrays have one axis more than the inputs, and in others they have not"
         )
@@ -136,18 +136,13 @@ def open_dataset(path: Path, inputs: Sequence[TensorFacts], *, samples: int | No
 
 def _by_input(
     arrays: tuple[StoredArray, ...], inputs: Sequence[TensorFacts]
-) -> tuple[dict[str, StoredArray], bool, list[str]]:
-    """The array of each input, whether each sample is fed by itself, and what does not fit."""
+) -> tuple[dict[str, StoredArray], list[str]]:
     names = [tensor.name for tensor in inputs]
     if not names:
-        return {}, False, ["the model has no inputs to give data to"]
+        return {}, ["the model has no inputs to give data to"]
     if len(arrays) == 1 and not arrays[0].name:
         if len(names) > 1:
-            return (
-                {},
-                False,
-                [f"one array without a name cannot feed {len(names)} inputs; use .npz with {_list(names)}"],
-            )
+            return {}, [f"one array without a name cannot feed {len(names)} inputs; use .npz with {_list(names)}"]
         found = {names[0]: arrays[0]}
     else:
         found = {array.name: array for array in arrays}
@@ -155,7 +150,7 @@ def _by_input(
     for name in sorted(found.keys() - set(names)):
         near = near_spelling(name, names)
         problems.append(f"array {name!r} names no input; {near or f'the model has {_list(names)}'}")
-    apart = all(len(found[tensor.name].shape) == len(tensor.shape) + 1 for tensor in inputs if tensor.name in found)
+    apart = _fed_apart(found, inputs)
     for tensor in inputs:
         if tensor.name in found:
             problems += _mismatches(tensor, found[tensor.name], apart=apart)
@@ -163,7 +158,12 @@ def _by_input(
     if len(set(rows.values())) > 1:
         counts = ", ".join(f"{name!r} has {count}" for name, count in rows.items())
         problems.append(f"the inputs have different numbers of samples: {counts}{_APART}")
-    return {name: found[name] for name in names if name in found}, apart, problems
+    return {name: found[name] for name in names if name in found}, problems
+
+
+def _fed_apart(arrays: Mapping[str, StoredArray], inputs: Sequence[TensorFacts]) -> bool:
+    """Whether every array has one axis more than its input, so that each sample is fed by itself."""
+    return all(len(arrays[tensor.name].shape) == len(tensor.shape) + 1 for tensor in inputs if tensor.name in arrays)
 
 
 def _mismatches(tensor: TensorFacts, array: StoredArray, *, apart: bool) -> Iterator[str]:

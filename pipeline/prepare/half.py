@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
     from onnx import GraphProto, ModelProto, TensorProto
 
+    from pipeline.prepare.graph import GraphIndex
+
 BFLOAT16_OPSET = 22
 """The first opset in which convolutions and poolings take BF16."""
-_LARGEST_HALF = 65504.0
+LARGEST_HALF = 65504.0
 _FLOAT_BY_DEFINITION = frozenset({"CumSum", "NonMaxSuppression", "RandomUniformLike", "Range", "RoiAlign"})
 """Counters, coordinates and random numbers: FP16 cannot count beyond 2048."""
 _OF_STATISTICS = "BatchNormalization"
@@ -92,13 +94,14 @@ def _simplify(model: ModelProto, keep: Collection[str]) -> None:
 
 def _kept(model: ModelProto, keep: Collection[str], wanted: str, operators: frozenset[str]) -> frozenset[str]:
     """Names of the nodes that stay FP32, those of ``operators`` among them."""
+    index = index_from_model(model)
     statistics = frozenset(node.name for node in model.graph.node if node.op_type == _OF_STATISTICS)
     return (
         frozenset(keep)
-        | _without_form(model, wanted)
+        | _without_form(model, index, wanted)
         | _of_types(model, operators)
         | statistics
-        | float_shape_arithmetic(model)
+        | float_shape_arithmetic(index)
     )
 
 
@@ -110,11 +113,11 @@ def _drop_unread_regions(model: ModelProto) -> None:
             node.input[1] = ""
 
 
-def _without_form(model: ModelProto, wanted: str) -> frozenset[str]:
+def _without_form(model: ModelProto, index: GraphIndex, wanted: str) -> frozenset[str]:
     """Names of nodes with a float32 input or output whose operator does not take or give the ``wanted`` type."""
     from onnx import TensorProto, defs
 
-    types = index_from_model(model).element_types
+    types = index.element_types
     opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
     found = set()
     for node in nodes_of(model):
@@ -146,7 +149,7 @@ def _overflow_warnings(model: ModelProto, kept: frozenset[str]) -> tuple[str, ..
     for name in sorted(read & weights.keys()):
         values = np.abs(numpy_helper.to_array(weights[name]))
         largest = float(np.max(values, where=np.isfinite(values), initial=0))
-        if largest > _LARGEST_HALF:
+        if largest > LARGEST_HALF:
             beyond.append(f"{name} ({largest:.4g})")
     if not beyond:
         return ()

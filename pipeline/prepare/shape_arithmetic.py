@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.prepare.graph import index_from_model, subgraphs, tensors_read
+from pipeline.prepare.graph import subgraphs, tensors_read
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from pipeline.prepare.graph import GraphIndex
 
 _OF_SHAPES = frozenset({"Shape", "Size"})
 _MADE_OF_SIZES = frozenset({"Cast", "Range"})
 
 
-def float_shape_arithmetic(model: ModelProto) -> frozenset[str]:
+def float_shape_arithmetic(index: GraphIndex) -> frozenset[str]:
     """Names of the main graph's nodes that make FP32 numbers of sizes, or compute with such numbers alone.
 
     A node that reads a value of the model's inputs too is not among them, nor is one that has a subgraph. One that only
@@ -24,7 +24,6 @@ def float_shape_arithmetic(model: ModelProto) -> frozenset[str]:
     """
     from onnx import TensorProto
 
-    index = index_from_model(model)
     values, sizes, numbers = set(index.inputs), set[str](), set[str]()
     found = set()
     for node in index.nodes:

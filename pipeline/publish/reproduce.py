@@ -47,9 +47,11 @@ def _word(text: str) -> str:
     if one_line(text, COMMAND_CHARS) == text:
         return shlex.quote(text)
     data = text.encode("utf-8", "surrogateescape" if _decodable(text) else "replace")
-    return (
-        f"$'{''.join(chr(byte) if chr(byte).isalnum() and byte < 0x80 else f'{chr(92)}x{byte:02x}' for byte in data)}'"
-    )
+    return f"$'{''.join(map(_escaped, data))}'"
+
+
+def _escaped(byte: int) -> str:
+    return chr(byte) if byte < 0x80 and chr(byte).isalnum() else f"\\x{byte:02x}"
 
 
 def _decodable(text: str) -> bool:

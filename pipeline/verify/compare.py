@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from pipeline.errors import ModelError
-from pipeline.precision import Precision
 from pipeline.prepare.arrays import stored_arrays
 from pipeline.prepare.dataset import Dataset, open_dataset
 from pipeline.prepare.onnx_model import input_facts, load_model, read_model, save_model
 from pipeline.verify.comparison import PREPARED_MODEL, Comparison, comparison_to_json
 from pipeline.verify.half_rounding import has_half_types, with_half_rounding
 from pipeline.verify.meters import OutputMeter, Top1Meter, class_numbers
-from pipeline.verify.overflow import overflows
+from pipeline.verify.overflow import with_overflows
 from pipeline.verify.session import Session
 
 if TYPE_CHECKING:
@@ -46,16 +44,7 @@ def verify_model(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     comparison = compare_sessions(
         sessions, dataset, labels, request["batch_size"], subject=PREPARED_MODEL, emulated=emulated is not None
     )
-    return comparison_to_json(with_overflows(comparison, request, dataset, request["batch_size"], folder))
-
-
-def with_overflows(
-    comparison: Comparison, request: Mapping[str, Any], dataset: Dataset, batch_size: int, folder: Path
-) -> Comparison:
-    """``comparison`` with what FP16 cannot hold of the original, on the first batch (``overflow``)."""
-    batches = dataset.batches(batch_size)
-    found = overflows(comparison, Precision(request["precision"]), Path(request["reference"]), batches, folder)
-    return replace(comparison, overflows=found)
+    return comparison_to_json(with_overflows(comparison, request, dataset.batches(request["batch_size"]), folder))
 
 
 class Runnable(Protocol):

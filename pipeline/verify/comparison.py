@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from pipeline.record import json_from_record, record_from_json
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -78,9 +80,7 @@ def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
     data["outputs"] = [
         {field.name: getattr(output, field.name) for field in fields(output)} for output in comparison.outputs
     ]
-    data["overflows"] = [
-        {"node": each.node, "operator": each.operator, "largest": each.largest} for each in comparison.overflows
-    ]
+    data["overflows"] = json_from_record(comparison.overflows)
     return data
 
 
@@ -99,7 +99,7 @@ def comparison_from_json(data: Mapping[str, Any]) -> Comparison:
         top1_reference=_figure(data, "top1_reference"),
         top1_candidate=_figure(data, "top1_candidate"),
         top1_agreement=_figure(data, "top1_agreement"),
-        overflows=tuple(map(_overflow_from_json, _listed(data, "overflows"))),
+        overflows=tuple(record_from_json(Overflow, each) for each in _listed(data, "overflows")),
     )
 
 
@@ -108,15 +108,6 @@ def _listed(data: Mapping[str, Any], name: str) -> list[Any]:
     if not isinstance(value, list):
         raise ValueError(f"comparison: {name!r} is no list")  # noqa: TRY004  one error for damage
     return value
-
-
-def _overflow_from_json(data: object) -> Overflow:
-    if not isinstance(data, dict) or not all(isinstance(data.get(name), str) for name in ("node", "operator")):
-        raise ValueError("comparison: an overflow has no node")
-    largest = _figure(data, "largest")
-    if largest is None:
-        raise ValueError("comparison: an overflow has no figure")
-    return Overflow(node=data["node"], operator=data["operator"], largest=largest)
 
 
 def _output_from_json(data: object) -> OutputComparison:

@@ -5,6 +5,8 @@ Runs the original model once more, with the largest magnitude of each result as 
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import numpy as np
 from pipeline.errors import ModelError
 from pipeline.precision import Precision
 from pipeline.prepare.graph import NewNames, index_from_model
+from pipeline.prepare.half import LARGEST_HALF
 from pipeline.prepare.onnx_model import load_model, save_model
 from pipeline.prepare.skeleton import with_opset
 from pipeline.verify.comparison import Overflow
@@ -19,39 +22,37 @@ from pipeline.verify.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     import numpy.typing as npt
 
     from pipeline.verify.comparison import Comparison
 
 _IN_FP16 = frozenset({Precision.FP16, Precision.INT8_FP16})
-_LARGEST_HALF = 65504.0
 _INFINITE_IN_EFFECT = 1e30
 """Such numbers mask what is to be left out, and do so in FP16 too."""
 _AS_GOOD_AS_EQUAL = 0.999
 _REDUCE_OPSET = 13
 
 
-def overflows(
+def with_overflows(
     comparison: Comparison,
-    precision: Precision,
-    reference: Path,
+    request: Mapping[str, Any],
     batches: Iterator[Mapping[str, npt.NDArray[Any]]],
     folder: Path,
-) -> tuple[Overflow, ...]:
-    """The nodes of ``reference`` whose results on the first of ``batches`` are beyond FP16, in the order of the graph.
+) -> Comparison:
+    """``comparison`` with the nodes whose results on the first of ``batches`` are beyond FP16, in the graph's order.
 
-    Empty where the candidate computes in no FP16, or where its outputs are near enough; and where the original cannot
-    be run so. Writes into ``folder``.
+    ``request`` is that of the comparison: of it count ``reference`` and the candidate's ``precision``. Nothing is
+    looked for where the candidate computes in no FP16, or where its outputs are near enough, nor found where the
+    original cannot be run so. Writes into ``folder``.
     """
     near = all(not output.non_finite and (output.similarity or 0) >= _AS_GOOD_AS_EQUAL for output in comparison.outputs)
-    if near or precision not in _IN_FP16:
-        return ()
+    if near or Precision(request["precision"]) not in _IN_FP16:
+        return comparison
     try:
-        return _beyond_half(reference, next(batches), folder)
+        return replace(comparison, overflows=_beyond_half(Path(request["reference"]), next(batches), folder))
     except (ModelError, MemoryError, OSError):
-        return ()  # What is wrong was found already; this would only have said more of it.
+        return comparison  # What is wrong was found already; this would only have said more of it.
 
 
 def _beyond_half(reference: Path, batch: Mapping[str, npt.NDArray[Any]], folder: Path) -> tuple[Overflow, ...]:
@@ -76,6 +77,6 @@ def _beyond_half(reference: Path, batch: Mapping[str, npt.NDArray[Any]], folder:
     found: dict[str, Overflow] = {}
     for name, value in Session(path, "original model").run(batch).items():
         node_name, operator = measured[name]
-        if _LARGEST_HALF < float(np.max(value, initial=0)) < _INFINITE_IN_EFFECT:
+        if LARGEST_HALF < float(np.max(value, initial=0)) < _INFINITE_IN_EFFECT:
             found.setdefault(node_name, Overflow(node=node_name, operator=operator, largest=float(value)))
     return tuple(found.values())
